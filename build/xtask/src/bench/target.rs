@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is measured: a program that serves a volume over NBD and keeps a snapshot of it, or not.
+
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process;
+
+/// How long a server may take until it listens, or until it ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a target works.
+pub(super) struct Place {
+    /// A folder that holds the volume and whatever else the target writes. May count what is done to it.
+    pub(super) files: PathBuf,
+    /// A folder for sockets.
+    pub(super) run: PathBuf,
+}
+
+impl Place {
+    /// The volume, a copy of the target's own.
+    pub(super) fn image(&self) -> PathBuf {
+        self.files.join("volume.img")
+    }
+
+    /// Where an NBD server of this place listens.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.run.join("nbd.sock")
+    }
+}
+
+/// One program, set up one way.
+pub(super) trait Target {
+    /// Its name in tables.
+    fn name(&self) -> &'static str;
+
+    /// How many snapshots there are when the writes begin.
+    fn snapshots(&self) -> u32;
+
+    /// Begins to serve [`Place::image`], with the snapshots made.
+    fn start(&self, place: &Place) -> Result<Box<dyn Served>>;
+}
+
+/// A running target.
+pub(super) trait Served {
+    /// The NBD export with the live volume, whole, at offset 0.
+    fn uri(&self) -> String;
+
+    /// Ends it in an orderly way: everything it holds in memory is written.
+    fn stop(self: Box<Self>) -> Result<()>;
+}
+
+/// A server that is one process and listens on [`Place::socket`]. Ends with this value.
+pub(super) struct Server {
+    child: Child,
+    command: String,
+    socket: PathBuf,
+}
+
+impl Server {
+    /// Starts the process and waits until it listens.
+    pub(super) fn start(command: &mut Command, socket: &Path) -> Result<Self> {
+        let shown = process::shown(command);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start `{shown}`"))?;
+        let mut server = Self { child, command: shown, socket: socket.to_owned() };
+        let start = Instant::now();
+        while UnixStream::connect(&server.socket).is_err() {
+            if let Some(status) = server.child.try_wait().context("look at a server")? {
+                bail!("`{}` ended before it listened: {status}", server.command);
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("`{}` does not listen on {}", server.command, server.socket.display());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+}
+
+impl Served for Server {
+    fn uri(&self) -> String {
+        format!("nbd+unix:///?socket={}", self.socket.display())
+    }
+
+    fn stop(mut self: Box<Self>) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)
+            .with_context(|| format!("ask `{}` to end", self.command))?;
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if self.child.try_wait().with_context(|| format!("wait for `{}`", self.command))?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        bail!("`{}` does not end", self.command)
+    }
+}
+
+impl Drop for Server {
+    /// After `stop` there is nothing left to end; after an error this is the last chance.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) && self.child.kill().is_ok() {
+            // The status of a killed process says nothing new.
+            let _ = self.child.wait();
+        }
+    }
+}
