@@ -4,6 +4,7 @@
 //! One module per command. A command installs or names what it needs ([`setup`]), then does its work with the real
 //! programs; none of them is needed to build the crates themselves.
 
+mod bench;
 mod lint;
 mod no_std;
 mod process;
@@ -33,6 +34,8 @@ enum Command {
     Test(test::Args),
     /// Build the no_std crates for a bare target and prove that they cannot panic
     NoStdCheck,
+    /// Measure what snapshots cost, beside other programs
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Test(args) => test::run(&args),
         Command::NoStdCheck => no_std::run(),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

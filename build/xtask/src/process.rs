@@ -53,9 +53,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command and returns what it printed; standard error goes through.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("start `{}`", shown(command)))?;
+    quiet_output(command.stderr(Stdio::inherit()))
+}
+
+/// Runs a command and returns what it printed. What it said on standard error is shown only if it failed.
+pub(crate) fn quiet_output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("start `{}`", shown(command)))?;
     if !output.status.success() {
-        bail!("`{}` failed: {}", shown(command), output.status);
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed: {}\n{said}", shown(command), output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("the output of `{}` is not UTF-8", shown(command)))
 }

@@ -4,6 +4,7 @@
 pub mod control;
 pub mod device;
 pub mod fuse;
+pub mod host;
 pub mod image;
 pub mod ntfs;
 pub mod nbd;

@@ -55,12 +55,12 @@ pub(crate) enum Delete {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Add {
-    Shadowstorage(Sized),
+    Shadowstorage(StorageSize),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Resize {
-    Shadowstorage(Sized),
+    Shadowstorage(StorageSize),
 }
 
 #[derive(Debug, Args)]
@@ -116,7 +116,7 @@ pub(crate) struct Association {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Sized {
+pub(crate) struct StorageSize {
     #[arg(long = "for", value_parser = volume)]
     pub volume: String,
     #[arg(long, value_parser = volume)]

@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(within(1..4096), [63, 64, 4095]);
         assert_eq!(within(4096..1 << 49), [4096]);
         assert_eq!(within(0..u64::MAX), [0, 63, 64, 4095, 4096, 1 << 49]);
-        assert_eq!(within(64..64), []);
+        assert_eq!(set.within(64..64).count(), 0);
     }
 
     #[test]

@@ -75,6 +75,10 @@ fn check(source: &Source, report: &Report) -> Result<()> {
         if let Some(header) = live_header.filter(|header| needs_storage(header, &here)) {
             bail!("the diff area is on volume {}; name it with --storage", header.storage);
         }
+        if let Some(header) = live_header.filter(|header| header.volume != header.storage) {
+            let text = format!("storage: {} is another volume, but the stores are here", header.storage);
+            report.volume_header(Role::Live).error(80, text);
+        }
         let files = Files::read(&live, live_header.as_ref(), report);
         check_stores(&here, &here, &mut live, &files, report);
         check_maximum(live_header, live.used.len(), report);
@@ -93,13 +97,16 @@ fn check(source: &Source, report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// The header says that the diff area is elsewhere, and so it is.
 fn needs_storage(header: &VolumeHeader, here: &Entries) -> bool {
-    header.volume != header.storage && !here.snapshots.is_empty()
+    let has_store = |guid| here.stores.iter().any(|store| store.entry.store == guid);
+    header.volume != header.storage && here.snapshots.iter().any(|snapshot| !has_store(snapshot.entry.store))
 }
 
 /// Checks the stores that `there` holds, those of the snapshots in `here` in their order.
 fn check_stores(here: &Entries, there: &Entries, reader: &mut Reader<'_>, files: &Files, report: &Report) {
     let redirected = reader.role == Role::Storage;
+    files.check_left_over(reader.role, &there.stores, report);
     let stack = stack::check(here, there, redirected, report);
     let mut stores = Stores::new(reader, files, report);
     for store in &stack.foreign {

@@ -257,6 +257,44 @@ impl Engine {
         Ok(())
     }
 
+    /// Cuts the header off the catalog of a diff area that has no snapshots. Answer: [`Event::AreaRemoved`].
+    ///
+    /// # Errors
+    /// `NoArea`, or `Busy` while there are snapshots or one is being made.
+    pub fn remove_area(&mut self, gate: &Gate) -> Result<(), RequestError> {
+        self.writable()?;
+        if !self.has_area() {
+            return Err(RequestError::NoArea);
+        }
+        if !self.stores.is_empty() || self.preparing.is_some() {
+            return Err(RequestError::Busy);
+        }
+        self.pending.forget_area = true;
+        self.pump(gate);
+        Ok(())
+    }
+
+    /// Gives up the free space of a store that takes no copies any more, so that the shell may cut its file to the
+    /// bytes returned. `None`: no such store, or it is the newest, or it is being changed.
+    pub fn seal(&mut self, gate: &Gate, store: Guid) -> Option<u64> {
+        let newest = self.target()?.order;
+        let at = self.stores.iter().position(|s| s.snapshot.store == store)?;
+        let found = self.stores.get(at)?;
+        let busy = found.order >= newest || self.copies.refers(found.order) || found.growth != Growth::Idle;
+        if self.config.read_only || busy || self.merge.is_some() {
+            return None;
+        }
+        let used = found.space.used();
+        let mut kept = Vec::new();
+        for run in found.space.runs() {
+            if let Some(length) = used.checked_sub(run.relative).map(|left| left.min(run.length)).filter(|l| *l > 0) {
+                vecs::push(&mut kept, Extent { length, ..*run }).ok()?;
+            }
+        }
+        self.give_extents(gate, at, &kept).ok()?;
+        Some(used)
+    }
+
     /// Whether there is a diff area that a snapshot can be put in.
     pub fn has_area(&self) -> bool {
         self.live.blocks().next().is_some()
@@ -533,6 +571,10 @@ impl Engine {
         let already = self.stores.get(at).map_or(&[][..], |store| store.space.runs());
         let usable = self.usable(gate, extents, already)?;
         if let Some(store) = self.stores.get_mut(at) {
+            if self.config.same_volume {
+                // What the store had and gives back was never preserved, and need not be (see `removed`).
+                store.space.runs().iter().flat_map(crate::prepare::blocks_in).for_each(|block| gate.set(block));
+            }
             store.space = Space::new(&usable, store.space.used())?;
             store.file_size = extents.iter().map(|extent| extent.length).sum();
         }

@@ -394,6 +394,7 @@ impl Engine {
                 if let Some(header) = self.header.as_mut() {
                     header.catalog = 0;
                 }
+                self.notify(Event::AreaRemoved);
                 self.retarget(gate);
             }
             Work::Invalidate => self.pending.stalled = true,

@@ -189,6 +189,8 @@ pub enum Event {
     AreaReady,
     /// They could not be written.
     AreaFailed,
+    /// The header names no catalog any more.
+    AreaRemoved,
     /// The maximum is stored.
     MaximumSet,
     /// The maximum could not be stored.

@@ -29,7 +29,7 @@ impl Target for NbdkitFile {
     fn start(&self, place: &Place) -> Result<Box<dyn Served>> {
         let mut command = nbdkit(place);
         command.arg("file").arg(place.image());
-        Ok(Box::new(Server::start(&mut command, &place.socket())?))
+        Ok(Box::new(Server::start(&mut command, place)?))
     }
 }
 
@@ -47,7 +47,7 @@ impl Target for NbdkitCow {
         // The overlay is a temporary file; it has to be made where it is counted.
         command.env("TMPDIR", &place.files);
         command.arg("--filter=cow").arg("file").arg(place.image()).arg("cow-block-size=16K");
-        Ok(Box::new(Server::start(&mut command, &place.socket())?))
+        Ok(Box::new(Server::start(&mut command, place)?))
     }
 }
 
@@ -78,7 +78,7 @@ impl Target for QemuCopyBeforeWrite {
             .arg("--nbd-server")
             .arg(format!("addr.type=unix,addr.path={}", place.socket().display()))
             .args(["--export", "type=nbd,id=live,node-name=live,name=,writable=on"]);
-        Ok(Box::new(Server::start(&mut command, &place.socket())?))
+        Ok(Box::new(Server::start(&mut command, place)?))
     }
 }
 

@@ -2,14 +2,15 @@
 //! What is measured: a program that serves a volume over NBD and keeps a snapshot of it, or not.
 
 use std::{
+    fs::{self, File},
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process;
@@ -63,29 +64,38 @@ pub(super) struct Server {
     child: Child,
     command: String,
     socket: PathBuf,
+    messages: PathBuf,
 }
 
 impl Server {
     /// Starts the process and waits until it listens.
-    pub(super) fn start(command: &mut Command, socket: &Path) -> Result<Self> {
+    pub(super) fn start(command: &mut Command, place: &Place) -> Result<Self> {
         let shown = process::shown(command);
+        // Servers complain about clients that only look whether they are there, as the loop below does.
+        let messages = place.run.join("server.log");
+        let log = File::create(&messages).with_context(|| format!("make {}", messages.display()))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
             .with_context(|| format!("start `{shown}`"))?;
-        let mut server = Self { child, command: shown, socket: socket.to_owned() };
+        let mut server = Self { child, command: shown, socket: place.socket(), messages };
         let start = Instant::now();
         while UnixStream::connect(&server.socket).is_err() {
             if let Some(status) = server.child.try_wait().context("look at a server")? {
-                bail!("`{}` ended before it listened: {status}", server.command);
+                bail!("`{}` ended before it listened: {status}\n{}", server.command, server.said());
             }
             if start.elapsed() > PATIENCE {
-                bail!("`{}` does not listen on {}", server.command, server.socket.display());
+                bail!("`{}` does not listen on {}\n{}", server.command, server.socket.display(), server.said());
             }
             thread::sleep(Duration::from_millis(10));
         }
         Ok(server)
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.messages).unwrap_or_default()
     }
 }
 
@@ -99,7 +109,9 @@ impl Served for Server {
             .with_context(|| format!("ask `{}` to end", self.command))?;
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            if self.child.try_wait().with_context(|| format!("wait for `{}`", self.command))?.is_some() {
+            if let Some(status) = self.child.try_wait().with_context(|| format!("wait for `{}`", self.command))? {
+                // A server that crashed while it was measured was not measured.
+                ensure!(status.success(), "`{}` failed: {status}\n{}", self.command, self.said());
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(10));

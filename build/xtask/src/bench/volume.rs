@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -40,20 +40,16 @@ impl Volume {
         File::create(path)
             .and_then(|file| file.set_len(size))
             .with_context(|| format!("make {} with {size} bytes", path.display()))?;
-        let quietly = |program: &str| {
-            let mut command = Command::new(process::find(program).unwrap_or_else(|| program.into()));
-            command.stderr(Stdio::null());
-            command
-        };
+        let tool = |program: &str| Command::new(process::find(program).unwrap_or_else(|| program.into()));
         let cluster = CLUSTER.to_string();
-        process::output(quietly("mkntfs").args(["-q", "-F", "-Q", "-c", &cluster]).arg(path))?;
+        process::quiet_output(tool("mkntfs").args(["-q", "-F", "-Q", "-c", &cluster]).arg(path))?;
 
         let content = path.with_extension("content");
         noise(&content, length + ALIGNMENT)?;
-        process::output(quietly("ntfscp").arg(path).arg(&content).arg("overwritten"))?;
+        process::quiet_output(tool("ntfscp").arg(path).arg(&content).arg("overwritten"))?;
         fs::remove_file(&content).with_context(|| format!("remove {}", content.display()))?;
 
-        let listing = process::output(quietly("ntfsinfo").args(["-v", "-F", "overwritten"]).arg(path))?;
+        let listing = process::quiet_output(tool("ntfsinfo").args(["-v", "-F", "overwritten"]).arg(path))?;
         let (first, clusters) = longest_run(&listing).context("ntfsinfo names no clusters of the file")?;
         let start = (first * CLUSTER).next_multiple_of(ALIGNMENT);
         let end = (first + clusters) * CLUSTER;
@@ -100,7 +96,8 @@ fn longest_run(listing: &str) -> Option<(u64, u64)> {
     runs.lines()
         .skip(1)
         .map_while(|line| {
-            let mut numbers = line.split_whitespace().map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+            let mut numbers =
+                line.split_whitespace().map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
             let (_, first, length) = (numbers.next()??, numbers.next()??, numbers.next()??);
             Some((first, length))
         })

@@ -118,10 +118,10 @@ fn zero(handle: &Handle, offset: u64, length: u64, punch: bool) -> io::Result<()
 impl Filesystem for Server {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // Each answers with the nearest possible value where this one is not.
-        for value in config.set_max_write(MAX_REQUEST).err() {
+        if let Err(value) = config.set_max_write(MAX_REQUEST) {
             let _ = config.set_max_write(value);
         }
-        for value in config.set_max_readahead(MAX_REQUEST).err() {
+        if let Err(value) = config.set_max_readahead(MAX_REQUEST) {
             let _ = config.set_max_readahead(value);
         }
         let _ = config.set_max_background(MAX_BACKGROUND);

@@ -2,7 +2,7 @@
 //! The directory that a tree is mounted on: what can be wrong with it, and getting the mount off it again.
 
 use super::tree::OpenFile;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statfs, statx};
+use rustix::fs::{AtFlags, CWD, FsWord, StatxFlags, statfs, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use std::fmt;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Magic number of FUSE file systems (linux/magic.h).
-const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
+const FUSE_SUPER_MAGIC: FsWord = 0x6573_5546;
 
 /// What the kernel reads ahead at most, in KiB; also the largest single request.
 const READ_AHEAD_KIB: &str = "1024";
@@ -101,7 +101,7 @@ pub(super) fn check(path: &Path) -> Result<PathBuf, MountError> {
         return Err(MountError::NoFuse { path: path.to_owned() });
     }
     let real = path.canonicalize().map_err(failed("use it as a mount point"))?;
-    let is_fuse = statfs(&real).is_ok_and(|found| i64::from(found.f_type) == FUSE_SUPER_MAGIC);
+    let is_fuse = statfs(&real).is_ok_and(|found| found.f_type == FUSE_SUPER_MAGIC);
     if is_fuse && is_mount_root(&real) {
         return Err(MountError::AlreadyMounted { path: real });
     }

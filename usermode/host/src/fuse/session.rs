@@ -8,7 +8,7 @@ use super::tree::Tree;
 use fuser::{Config, MountOption, SessionACL};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::Duration;
@@ -57,18 +57,22 @@ pub fn mount(mountpoint: &Path, tree: &Tree, options: &Options) -> Result<Sessio
 
     // From here on the kernel hears of files that go, until the last thread has ended.
     tree.attach(number, notifier);
-    let served = tree.clone();
-    let serve = move || {
-        let ended = session.run();
-        served.detach(number);
-        ended
+    let (served, ended) = (tree.clone(), Arc::new(AtomicBool::new(false)));
+    let serve = {
+        let ended = Arc::clone(&ended);
+        move || {
+            let result = session.run();
+            ended.store(true, Ordering::Release);
+            served.detach(number);
+            result
+        }
     };
     let thread = thread::Builder::new().name("fuse".to_owned()).spawn(serve).map_err(|error| {
         tree.detach(number);
         failed(error)
     })?;
     mounted.raise_read_ahead();
-    let unmounter = Unmounter { path, mounted, tree: tree.clone(), gate, order: Arc::default() };
+    let unmounter = Unmounter { path, mounted, tree: tree.clone(), gate, ended, order: Arc::default() };
     Ok(Session { unmounter, thread: Some(thread) })
 }
 
@@ -154,6 +158,9 @@ pub struct Unmounter {
     mounted: Mounted,
     tree: Tree,
     gate: Gate,
+    /// The kernel has closed the connection: whatever is mounted at the path now is not ours. The kernel gives the
+    /// numbers in `mounted` again to the next mount, so they alone would not tell.
+    ended: Arc<AtomicBool>,
     /// One at a time: between 'is it still ours' and the unmount nobody else's mount may take its place.
     order: Arc<Mutex<()>>,
 }
@@ -187,7 +194,8 @@ impl Unmounter {
 
     fn try_unmount(&self, lazy: bool) -> io::Result<()> {
         let _order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.mounted.is_at(&self.path) { unmount_path(&self.path, lazy) } else { Ok(()) }
+        let ours = !self.ended.load(Ordering::Acquire) && self.mounted.is_at(&self.path);
+        if ours { unmount_path(&self.path, lazy) } else { Ok(()) }
     }
 
     fn failed(&self, source: io::Error) -> MountError {

@@ -186,6 +186,7 @@ impl Tree {
             // What a block device that is write-protected says; ntfs-3g then mounts read-only.
             return Err(io::Error::from_raw_os_error(libc::EROFS));
         }
+        let pid = process_of(pid);
         // Without the lock: the hook is the host's, and may look at this tree.
         let guard = self.0.hook.as_ref().map(|hook| hook(&node.name, writable, pid)).transpose()?;
 
@@ -234,6 +235,13 @@ impl Tree {
     fn notifiers(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Notifier)>> {
         self.0.notifiers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The process of a thread: the kernel names the thread that asks. 0 where it is in a namespace that we do not see.
+fn process_of(thread: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    process.and_then(|number| number.trim().parse().ok()).unwrap_or(thread)
 }
 
 impl State {

@@ -32,4 +32,4 @@ mod session;
 mod status;
 
 pub use export::{Clients, Export, Exports, Registry};
-pub use server::{Limits, Server};
+pub use server::{Limits, Server, uri};

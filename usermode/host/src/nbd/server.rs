@@ -62,17 +62,10 @@ impl Server {
         self.acceptor.address()
     }
 
-    /// What to give to a client for an export: `nbd+unix:///NAME?socket=PATH` or `nbd://HOST:PORT/NAME`.
+    /// What to give to a client for an export. See [`uri`].
     #[must_use]
     pub fn uri(&self, export: &str) -> String {
-        let name = percent_encode(export, b"");
-        match self.address() {
-            Address::Unix(path) => {
-                let socket = percent_encode(&path.to_string_lossy(), b"/");
-                format!("nbd+unix:///{name}?socket={socket}")
-            }
-            Address::Tcp(address) => format!("nbd://{address}/{name}"),
-        }
+        uri(self.address(), export)
     }
 
     /// Connections open now, also those that have not chosen an export.
@@ -112,4 +105,17 @@ fn percent_encode(text: &str, also_plain: &[u8]) -> String {
         }
     }
     encoded
+}
+
+/// What to give to a client for an export: `nbd+unix:///NAME?socket=PATH` or `nbd://HOST:PORT/NAME`.
+#[must_use]
+pub fn uri(address: &Address, export: &str) -> String {
+    let name = percent_encode(export, b"");
+    match address {
+        Address::Unix(path) => {
+            let socket = percent_encode(&path.to_string_lossy(), b"/");
+            format!("nbd+unix:///{name}?socket={socket}")
+        }
+        Address::Tcp(address) => format!("nbd://{address}/{name}"),
+    }
 }

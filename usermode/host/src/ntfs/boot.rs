@@ -55,10 +55,11 @@ impl Geometry {
         if sector[3..11] != *b"NTFS    " {
             return Err(Error::NotNtfs("boot sector has another file system's name, or none".into()));
         }
-        let ntfs = View::new(device, None, BUDGET).run("boot sector", ntfs::Ntfs::new).map_err(|error| match error {
-            Error::Damaged { detail, .. } => Error::NotNtfs(detail),
-            error => error,
-        })?;
+        let ntfs =
+            View::new(device, None, BUDGET).run("boot sector", ntfs::Ntfs::new).map_err(|error| match error {
+                Error::Damaged { detail, .. } => Error::NotNtfs(detail),
+                error => error,
+            })?;
         let geometry = Self {
             cluster_size: ntfs.cluster_size().into(),
             sector_size: ntfs.sector_size().into(),

@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files that hold snapshots: names in `System Volume Information` (spec section 1.1).
 
-use uuid::Uuid;
-
 use super::error::{Error, Result};
+use super::extent::BLOCK_SIZE;
 use super::file::{FileInfo, FileKey};
 use super::index::{ROOT, entries, find_entry};
 use super::volume::Volume;
 use crate::device::BlockDevice;
 
-/// A GUID as the disk has it: first three fields little-endian.
+/// A GUID as the disk has it: first three fields little-endian, the bytes of an [`ondisk::Guid`].
 pub type Guid = [u8; 16];
 
 /// The identifier of every shadow copy structure, `{3808876b-c176-4e48-b7ae-04046e6cc752}`; also the catalogue's name.
-pub const VSS_IDENTIFIER: Guid =
-    [0x6b, 0x87, 0x08, 0x38, 0x76, 0xc1, 0x48, 0x4e, 0xb7, 0xae, 0x04, 0x04, 0x6e, 0x6c, 0xc7, 0x52];
+pub const VSS_IDENTIFIER: Guid = *ondisk::IDENTIFIER.as_bytes();
 
 /// Size of the catalogue file, bytes: four blocks, contiguous.
-pub const CATALOG_SIZE: u64 = 0x1_0000;
+pub const CATALOG_SIZE: u64 = ondisk::CATALOG_BLOCKS * BLOCK_SIZE;
 
 /// The directory of the files, in the root.
 pub(super) const DIRECTORY: &str = "System Volume Information";
@@ -35,8 +33,10 @@ pub struct DiffAreaFile {
 
 /// File name of a store: `{guid}{3808876b-…}`; of the catalogue for [`VSS_IDENTIFIER`] itself.
 pub fn store_file_name(guid: &Guid) -> String {
-    let suffix = Uuid::from_bytes_le(VSS_IDENTIFIER).braced().to_string();
-    if *guid == VSS_IDENTIFIER { suffix } else { format!("{}{suffix}", Uuid::from_bytes_le(*guid).braced()) }
+    if *guid == VSS_IDENTIFIER {
+        return ondisk::CATALOG_FILE_NAME.to_owned();
+    }
+    ondisk::store_file_name(&ondisk::Guid::from_bytes(*guid)).to_string()
 }
 
 /// Every catalogue and store file of the volume; empty where the directory does not exist. In order of names.
@@ -73,18 +73,17 @@ pub(super) fn list_in(volume: &Volume<'_>, directory: u64) -> Result<Vec<DiffAre
 
 /// `None`: not such a file. `Some(None)`: ends in the identifier, but names no store.
 fn parse_name(name: &str) -> Option<Option<Guid>> {
-    let suffix = store_file_name(&VSS_IDENTIFIER);
-    let split = name.len().checked_sub(suffix.len())?;
+    let split = name.len().checked_sub(ondisk::CATALOG_FILE_NAME.len())?;
     let (prefix, tail) = (name.get(..split)?, name.get(split..)?);
-    if !tail.eq_ignore_ascii_case(&suffix) {
+    if !tail.eq_ignore_ascii_case(ondisk::CATALOG_FILE_NAME) {
         return None;
     }
     if prefix.is_empty() {
         return Some(Some(VSS_IDENTIFIER));
     }
-    // `Uuid` also reads forms without braces, which Windows does not write.
-    let braced = prefix.len() == 38 && prefix.starts_with('{') && prefix.ends_with('}');
-    Some(Uuid::try_parse(prefix).ok().filter(|_| braced).map(|uuid| uuid.to_bytes_le()))
+    // Without braces it would parse as well, but is no name that Windows gives.
+    let guid = prefix.parse::<ondisk::Guid>().ok().filter(|_| prefix.starts_with('{'));
+    Some(guid.map(|guid| *guid.as_bytes()))
 }
 
 #[cfg(test)]
@@ -93,12 +92,14 @@ mod tests {
 
     #[test]
     fn names_go_both_ways() {
-        let guid = Uuid::parse_str("600f0b69-5bdf-11e3-9d6c-005056c00008").unwrap().to_bytes_le();
+        let guid = *"600f0b69-5bdf-11e3-9d6c-005056c00008".parse::<ondisk::Guid>().unwrap().as_bytes();
+        assert_eq!(guid[..4], [0x69, 0x0b, 0x0f, 0x60], "as the disk has it");
         let name = "{600f0b69-5bdf-11e3-9d6c-005056c00008}{3808876b-c176-4e48-b7ae-04046e6cc752}";
         assert_eq!(store_file_name(&guid), name);
         assert_eq!(parse_name(name), Some(Some(guid)));
         assert_eq!(parse_name(&name.to_uppercase()), Some(Some(guid)));
         assert_eq!(parse_name("{3808876b-c176-4e48-b7ae-04046e6cc752}"), Some(Some(VSS_IDENTIFIER)));
+        assert_eq!(parse_name(&name.replacen(['{', '}'], "", 2)), Some(None), "no braces");
         assert_eq!(parse_name("x{3808876b-c176-4e48-b7ae-04046e6cc752}"), Some(None));
         assert_eq!(parse_name("tracking.log"), None);
         assert_eq!(parse_name("ééé{3808876b-c176-4e48-b7ae-04046e6cc752"), None);

@@ -54,7 +54,9 @@ pub enum Error {
         free: u64,
     },
     /// There is room, but no aligned run could be had.
-    #[error("{what}: no contiguous 64 KiB at a 16 KiB boundary of the volume after {attempts} attempts; free space is too fragmented")]
+    #[error(
+        "{what}: no contiguous 64 KiB at a 16 KiB boundary of the volume after {attempts} attempts; free space is too fragmented"
+    )]
     Alignment {
         /// The file that needed it.
         what: String,

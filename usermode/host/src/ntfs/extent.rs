@@ -2,7 +2,7 @@
 //! Runs of a file on the volume, and the 16 KiB blocks inside them that a store can use.
 
 /// One block of the shadow copy format, bytes (spec section 1).
-pub const BLOCK_SIZE: u64 = 0x4000;
+pub const BLOCK_SIZE: u64 = ondisk::BLOCK_SIZE;
 
 /// A contiguous run of a file. All three are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -302,12 +302,18 @@ fn join(mut parts: Vec<Part>, geometry: &Geometry, number: u64) -> Result<Stream
             return Err(damaged(what(), "a stream both inside and outside the record"));
         }
         if part.lowest_vcn.checked_mul(geometry.cluster_size) != Some(covered) {
-            return Err(damaged(what(), format!("a part starts at cluster {}, byte {covered} was due", part.lowest_vcn)));
+            return Err(damaged(
+                what(),
+                format!("a part starts at cluster {}, byte {covered} was due", part.lowest_vcn),
+            ));
         }
         for (position, length) in part.runs {
             if let Some(volume_offset) = position {
                 if volume_offset.checked_add(length).is_none_or(|end| end > geometry.cluster_bytes()) {
-                    return Err(damaged(what(), format!("run of {length} bytes at {volume_offset:#x} leaves the volume")));
+                    return Err(damaged(
+                        what(),
+                        format!("run of {length} bytes at {volume_offset:#x} leaves the volume"),
+                    ));
                 }
                 push_merged(&mut stream.extents, Extent { volume_offset, file_offset: covered, length });
                 if stream.extents.len() > MAX_RUNS {

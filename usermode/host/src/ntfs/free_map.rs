@@ -4,6 +4,8 @@
 //! A block's bit is 1 if every cluster in it is free, or belongs to a catalogue, store or page file. A block that is
 //! not made of clusters only has bit 0: the last one holds the backup boot sector, which lies after the clusters.
 
+use std::time::Duration;
+
 use super::boot::Geometry;
 use super::diff_area::{DIRECTORY, list_in};
 use super::error::{Error, Result, damaged};
@@ -22,6 +24,10 @@ const BITMAP: u64 = 6;
 /// `$Bitmap` is worked on in chunks of this many bytes: whole blocks whatever the cluster size, and each small enough
 /// that a change redoes little.
 const CHUNK: usize = 0x1_0000;
+
+/// How often a volume in use is looked at before it counts as damaged, and the time in between.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// One bit per 16 KiB block of a volume, LSB first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +49,10 @@ impl BlockBitmap {
 
     /// Whether the block of this number needs no preserving; `false` past the end.
     pub fn get(&self, block: u64) -> bool {
-        usize::try_from(block / 8).ok().and_then(|byte| self.bytes.get(byte)).is_some_and(|byte| byte >> (block % 8) & 1 == 1)
+        usize::try_from(block / 8)
+            .ok()
+            .and_then(|byte| self.bytes.get(byte))
+            .is_some_and(|byte| byte >> (block % 8) & 1 == 1)
     }
 
     /// The bits, `ceil(blocks / 8)` bytes, 0 past the end.
@@ -57,9 +66,9 @@ impl BlockBitmap {
     }
 }
 
-/// The bitmap of the volume as it is now. See [`FreeMapBuilder`] for a volume in use.
+/// The bitmap of a volume at rest, as it is now. See [`FreeMapBuilder`] for a volume in use.
 pub fn free_map(device: &dyn BlockDevice) -> Result<BlockBitmap> {
-    FreeMapBuilder::prepare(device).map(|builder| builder.map)
+    FreeMapBuilder::prepare_once(device).map(|builder| builder.map)
 }
 
 /// Free clusters of the volume, as (clusters, bytes).
@@ -96,8 +105,19 @@ pub struct FreeMapBuilder {
 }
 
 impl FreeMapBuilder {
-    /// Makes the bitmap of the volume as it is.
+    /// Makes the bitmap of the volume as it is. The file system may be writing: a record that is caught half-written
+    /// is looked at again.
     pub fn prepare(device: &dyn BlockDevice) -> Result<Self> {
+        for _ in 1..LOOKS {
+            match Self::prepare_once(device) {
+                Err(Error::Damaged { .. }) => std::thread::sleep(BETWEEN_LOOKS),
+                result => return result,
+            }
+        }
+        Self::prepare_once(device)
+    }
+
+    fn prepare_once(device: &dyn BlockDevice) -> Result<Self> {
         let volume = Volume::open(device)?;
         let geometry = *volume.geometry();
         let mut page_files = Vec::new();
@@ -254,7 +274,9 @@ fn reduce(used: &[u8], cluster_size: u64) -> Vec<u8> {
         1 => used.iter().map(|byte| !byte).collect(),
         2 => pack(used.iter().map(|&byte| (0..4).fold(0, |bits, at| bits | free(byte >> (2 * at) & 3) << at)), 4),
         4 => pack(used.iter().map(|&byte| free(byte & 0xf) | free(byte >> 4) << 1), 2),
-        clusters => pack(used.chunks(clusters as usize / 8).map(|block| free(block.iter().fold(0, |all, byte| all | byte))), 1),
+        clusters => {
+            pack(used.chunks(clusters as usize / 8).map(|block| free(block.iter().fold(0, |all, byte| all | byte))), 1)
+        }
     }
 }
 
@@ -309,7 +331,8 @@ fn read_bitmap(volume: &Volume<'_>) -> Result<Vec<u8>> {
 
 /// Zeroed memory for a size that an image names; an error, not an abort, where there is too little.
 fn zeroed_bytes(length: u64) -> Result<Vec<u8>> {
-    let too_much = || Error::Unsupported { what: "bitmap of the volume".into(), detail: format!("{length} bytes of memory") };
+    let too_much =
+        || Error::Unsupported { what: "bitmap of the volume".into(), detail: format!("{length} bytes of memory") };
     let length = usize::try_from(length).map_err(|_| too_much())?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).map_err(|_| too_much())?;

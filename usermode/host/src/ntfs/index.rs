@@ -44,8 +44,8 @@ pub fn find(device: &dyn BlockDevice, path: &[&str]) -> Result<FileInfo> {
     let volume = Volume::open(device)?;
     let mut reference = ROOT;
     for (depth, component) in path.iter().enumerate() {
-        let entry = find_entry(&volume, reference, component)?
-            .ok_or_else(|| Error::NotFound(path[..=depth].join("\\")))?;
+        let entry =
+            find_entry(&volume, reference, component)?.ok_or_else(|| Error::NotFound(path[..=depth].join("\\")))?;
         reference = entry.file_reference;
     }
     volume.file(FileKey::Reference(reference))
@@ -91,9 +91,7 @@ pub(super) fn entries(
             return Err(damaged(&what, format!("block {block} is reached twice")));
         }
         let bytes = blocks.read(volume, block, &what)?;
-        waiting.extend(
-            node_entries(&bytes, 0x18, &wanted, &mut found).map_err(|detail| damaged(&what, detail))?,
-        );
+        waiting.extend(node_entries(&bytes, 0x18, &wanted, &mut found).map_err(|detail| damaged(&what, detail))?);
     }
     Ok(found)
 }

@@ -61,7 +61,7 @@ pub struct News {
 /// A volume with its engine, served by threads of its own until it is dropped.
 pub struct Shell {
     inner: Arc<Inner>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 pub(crate) struct Inner {
@@ -146,7 +146,7 @@ impl Shell {
         let tick = std::thread::Builder::new().name("tick".into()).spawn(move || ticker.tick_forever());
         threads.push(tick.map_err(LoadFailed::Thread)?);
         inner.dispatch(&mut inner.lock());
-        Ok(Self { inner, threads })
+        Ok(Self { inner, threads: Mutex::new(threads) })
     }
 
     /// The live volume as a device. `Reserve` is for the host's own work on store files.
@@ -345,6 +345,34 @@ impl Shell {
         self.with(|engine, gate| engine.set_extents(gate, store, extents))
     }
 
+    /// Takes the catalog away from the header, for a diff area without snapshots.
+    ///
+    /// # Errors
+    /// As [`Engine::remove_area`].
+    pub fn remove_area(&self) -> Result<(), RequestError> {
+        self.request(
+            |engine, gate| engine.remove_area(gate),
+            |event| matches!(event, Event::AreaRemoved).then_some(Ok(())),
+        )
+    }
+
+    /// Ends all threads and makes everything durable. Devices of this shell must not be used any more.
+    pub fn close(&self) {
+        self.inner.stop.store(true, Ordering::SeqCst);
+        if self.holding() {
+            let _ = self.release_writes();
+        }
+        self.inner.io.close();
+        self.inner.files.close();
+        self.inner.changed.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(|poison| poison.into_inner()));
+        for thread in threads {
+            let _ = thread.join();
+        }
+        let _ = self.inner.live.flush();
+        let _ = self.inner.storage.flush();
+    }
+
     fn request(
         &self,
         ask: impl FnOnce(&mut Engine, &Gate) -> Result<(), RequestError>,
@@ -359,18 +387,7 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        self.inner.stop.store(true, Ordering::SeqCst);
-        if self.inner.lock().hold_until.is_some() {
-            let _ = self.release_writes();
-        }
-        self.inner.io.close();
-        self.inner.files.close();
-        self.inner.changed.notify_all();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-        let _ = self.inner.live.flush();
-        let _ = self.inner.storage.flush();
+        self.close();
     }
 }
 

@@ -10,7 +10,7 @@ use vsshost::net::Address;
 
 use crate::devices::{Broken, Gated, Memory};
 use crate::fixture::{Fixture, MEMORY_SIZE, eventually};
-use crate::raw::{self, BLOCK_STATUS, FLUSH, READ, Raw, TRIM, WRITE, WRITE_ZEROES};
+use crate::raw::{self, BLOCK_STATUS, DISCONNECT, FLUSH, READ, Raw, TRIM, WRITE, WRITE_ZEROES};
 
 const FUA: u16 = 1;
 const NO_HOLE: u16 = 2;
@@ -119,6 +119,28 @@ fn a_slow_request_holds_up_nobody_up_to_the_limit() {
         .collect();
     cookies.sort_unstable();
     assert_eq!(cookies, (0..31).chain(32..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn goodbye_comes_after_all_answers() {
+    let fixture = Fixture::new();
+    let gate = Arc::new(Gated::closed());
+    fixture.registry.add(Export::new("gated", "", gate.clone()));
+    let mut client = Raw::open(&fixture.socket(), "gated");
+    for cookie in 0..5 {
+        client.request(READ, 0, cookie, 0, 16);
+    }
+    client.request(DISCONNECT, 0, 5, 0, 0);
+    client.request(READ, 0, 6, 0, 16);
+    eventually("five are in flight", || gate.waiting() == 5);
+    gate.open();
+    for _ in 0..5 {
+        let (cookie, error) = client.simple_reply();
+        assert!(cookie < 5 && error == 0);
+        client.receive(16);
+    }
+    assert!(client.closed());
+    assert_eq!(gate.waiting(), 5, "what comes after the goodbye is not done");
 }
 
 #[test]

@@ -41,7 +41,11 @@ fn assert_bits(map: &BlockBitmap, expected: &[bool]) {
     let differences: Vec<usize> = (0..actual.len()).filter(|&block| actual[block] != expected[block]).collect();
     assert!(differences.is_empty(), "differs in {} blocks, first {:?}", differences.len(), differences.first());
     assert_eq!(map.as_bytes().len(), expected.len().div_ceil(8));
-    assert_eq!(map.as_bytes().iter().map(|byte| byte.count_ones() as usize).sum::<usize>(), expected.iter().filter(|bit| **bit).count(), "bits past the end are 0");
+    assert_eq!(
+        map.as_bytes().iter().map(|byte| byte.count_ones() as usize).sum::<usize>(),
+        expected.iter().filter(|bit| **bit).count(),
+        "bits past the end are 0"
+    );
 }
 
 #[test]
@@ -93,7 +97,11 @@ fn finish_sees_what_changed_after_prepare() {
             fs::write(mount.path().join("new"), vec![1; 5_000_000]).unwrap();
             fs::remove_file(mount.path().join("pagefile.sys")).unwrap();
             fs::write(mount.path().join("reuses the page file's record"), vec![1; 3_000_000]).unwrap();
-            fs::write(mount.path().join(SVI).join(format!("{{00000001-0000-0000-0000-000000000000}}{CATALOG}")), vec![1; 999_000]).unwrap();
+            fs::write(
+                mount.path().join(SVI).join(format!("{{00000001-0000-0000-0000-000000000000}}{CATALOG}")),
+                vec![1; 999_000],
+            )
+            .unwrap();
         }
         let map = builder.finish(&*volume.device()).unwrap();
         assert_eq!(map, free_map(&*volume.device()).unwrap());

@@ -54,7 +54,8 @@ fn files_are_made_grown_cut_and_deleted_through_the_mount() {
             assert!(matches!(store.lookup(&SECOND), Err(Error::NotFound(_))));
             assert!(matches!(store.delete(&SECOND), Err(Error::NotFound(_))));
             assert_eq!(store.lookup(&FIRST).unwrap(), grown);
-            let names: Vec<_> = fs::read_dir(mount.path().join(SVI)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            let names: Vec<_> =
+                fs::read_dir(mount.path().join(SVI)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             assert_eq!(names.len(), 2, "no temporary file is left: {names:?}");
         }
         for file in [&catalog, &grown] {
@@ -81,7 +82,12 @@ fn fragmented_free_space_gives_placed_files() {
         let catalog = store.catalog().unwrap();
         assert_eq!((catalog.guid, catalog.usable()), (VSS_IDENTIFIER, 65536));
         let file = store.create(&FIRST, 8 << 20).unwrap();
-        assert!(file.extents.len() > 4 && file.usable() > file.size / 2, "{} runs, {}", file.extents.len(), file.usable());
+        assert!(
+            file.extents.len() > 4 && file.usable() > file.size / 2,
+            "{} runs, {}",
+            file.extents.len(),
+            file.usable()
+        );
         drop(mount);
         assert_usable(&file, &volume.witness(&format!("{SVI}/{}", store_file_name(&FIRST))).extents);
         volume.assert_sound();

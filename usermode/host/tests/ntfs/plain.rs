@@ -19,7 +19,10 @@ fn store(guid: u8, runs: &[(u64, u64)]) -> StoreFile {
 #[test]
 fn space_is_given_once_and_comes_back() {
     let plain = PlainStore::new(SIZE + 5, Vec::new()).unwrap();
-    assert_eq!(plain.catalog().unwrap().extents, [Extent { volume_offset: 0x1_0000, file_offset: 0, length: 0x1_0000 }]);
+    assert_eq!(
+        plain.catalog().unwrap().extents,
+        [Extent { volume_offset: 0x1_0000, file_offset: 0, length: 0x1_0000 }]
+    );
     let first = plain.create(&[1; 16], 1 << 20).unwrap();
     let second = plain.create(&[2; 16], 100).unwrap();
     assert_eq!(first, store(1, &[(FIRST, 1 << 20)]));
@@ -29,7 +32,11 @@ fn space_is_given_once_and_comes_back() {
     let cut = plain.truncate(&[1; 16], 0x4_0001).unwrap();
     assert_eq!(cut, store(1, &[(FIRST, 0x4_4000)]));
     let grown = plain.grow(&[2; 16], 0x5_0000).unwrap();
-    assert_eq!(grown.extents[0], Extent { volume_offset: FIRST + (1 << 20), file_offset: 0, length: 0x5_0000 }, "in place where the space behind is free");
+    assert_eq!(
+        grown.extents[0],
+        Extent { volume_offset: FIRST + (1 << 20), file_offset: 0, length: 0x5_0000 },
+        "in place where the space behind is free"
+    );
     let third = plain.create(&[3; 16], 2 << 20).unwrap();
     assert_eq!(third.extents.len(), 2, "a gap, then the rest: {third:x?}");
     assert_eq!(third.usable(), 2 << 20);

@@ -2,14 +2,15 @@
 //! Volumes to test on, and the witnesses.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::Duration;
 
 use vsshost::device::{BlockDevice, StatusExtent};
-use vsshost::ntfs::{BLOCK_SIZE, Extent, StoreFile};
+use vsshost::ntfs::{BLOCK_SIZE, Extent, FileKey, StoreFile, Volume};
 
 pub(crate) const SVI: &str = "System Volume Information";
 pub(crate) const CLUSTER_SIZES: [u64; 3] = [512, 4096, 65536];
@@ -120,17 +121,31 @@ impl TestVolume {
         }
     }
 
-    /// Fills it up with files of the given sizes, then deletes every other one.
+    /// Fills it up with files of the given sizes and one for the rest, then deletes every other one of the former, in
+    /// the order in which they lie on the volume: no two holes touch.
     pub(crate) fn fill_up(&self, size: impl Fn(usize) -> usize) {
-        let mount = self.mount();
-        let name = |index: usize| mount.path().join(format!("fill-{index}"));
+        let name = |index: usize| format!("fill-{index}");
         let mut count = 0;
-        while fs::write(name(count), vec![1; size(count)]).is_ok() {
-            count += 1;
+        {
+            let mount = self.mount();
+            let mut rest = File::create(mount.path().join("rest")).unwrap();
+            while fs::write(mount.path().join(name(count)), vec![1; size(count)]).is_ok() {
+                count += 1;
+            }
+            while rest.write_all(&[1; 4096]).is_ok() {}
         }
-        // The one that did not fit goes first of all, and its neighbour with it stays.
-        for index in (0..=count).filter(|index| (count - index) % 2 == 0) {
-            fs::remove_file(name(index)).unwrap();
+        let mount = self.mount();
+        let device = self.device();
+        let volume = Volume::open(&*device).unwrap();
+        let start = |index: usize| {
+            // ntfs-3g shows record numbers as inode numbers.
+            let record = fs::metadata(mount.path().join(name(index))).unwrap().ino();
+            volume.file(FileKey::Record(record)).unwrap().data.extents[0].volume_offset
+        };
+        let mut files: Vec<(u64, usize)> = (0..count).map(|index| (start(index), index)).collect();
+        files.sort_unstable();
+        for (_, index) in files.iter().step_by(2) {
+            fs::remove_file(mount.path().join(name(*index))).unwrap();
         }
     }
 
@@ -167,28 +182,33 @@ impl TestVolume {
 
 /// A FUSE mount that is gone when dropped.
 pub(crate) struct Mount {
-    place: tempfile::TempDir,
+    place: PathBuf,
 }
 
 impl Mount {
     pub(crate) fn new(program: &str, arguments: &[&str], source: &Path) -> Self {
-        let place = tempfile::Builder::new().prefix("vsshost-ntfs-test-mount-").tempdir().unwrap();
-        let output = Command::new(program).args(arguments).arg(source).arg(place.path()).output().unwrap();
+        let place = tempfile::Builder::new().prefix("vsshost-ntfs-test-mount-").tempdir().unwrap().keep();
+        let output = Command::new(program).args(arguments).arg(source).arg(&place).output().unwrap();
         assert!(output.status.success(), "{program}: {output:?}");
         Self { place }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.place.path()
+        &self.place
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg(self.place.path()).status().unwrap();
-        assert!(status.success());
+        // A child that another test is just starting has our open files for a moment.
+        let unmounted = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            Command::new("umount").arg("-q").arg(&self.place).output().unwrap().status.success()
+        });
+        assert!(unmounted, "{} stays mounted", self.place.display());
+        fs::remove_dir(&self.place).unwrap();
         // ntfs-3g writes on for a moment after umount has returned; it ends when it has closed the image.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -229,11 +249,7 @@ impl Witness {
                     .split_whitespace()
                     .map(|field| u64::from_str_radix(field.trim_start_matches("0x"), 16).unwrap() * cluster_size)
                     .collect();
-                witness.extents.push(Extent {
-                    volume_offset: fields[1],
-                    file_offset: fields[0],
-                    length: fields[2],
-                });
+                witness.extents.push(Extent { volume_offset: fields[1], file_offset: fields[0], length: fields[2] });
             }
         }
         witness
@@ -256,7 +272,11 @@ pub(crate) fn assert_usable(file: &StoreFile, runs: &[Extent]) {
     let given: Vec<(u64, u64)> = file
         .extents
         .iter()
-        .flat_map(|extent| (0..extent.length / BLOCK_SIZE).map(move |block| block * BLOCK_SIZE).map(|at| (extent.volume_offset + at, extent.file_offset + at)))
+        .flat_map(|extent| {
+            (0..extent.length / BLOCK_SIZE)
+                .map(move |block| block * BLOCK_SIZE)
+                .map(|at| (extent.volume_offset + at, extent.file_offset + at))
+        })
         .collect();
     assert_eq!(given, blocks);
     for block in 0..4 {

@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use vsshost::ntfs::{
-    BLOCK_SIZE, Error, NtfsStore, StoreAllocator, StoreFile, VSS_IDENTIFIER, Volume, free_clusters, list_diff_area_files,
-    store_file_name,
+    BLOCK_SIZE, Error, NtfsStore, StoreAllocator, StoreFile, VSS_IDENTIFIER, Volume, free_clusters,
+    list_diff_area_files, store_file_name,
 };
 
-use crate::support::{CLUSTER_SIZES, NTFS_PROGRAMS, SVI, TestVolume, assert_usable, can_run, pattern, text};
+use crate::support::{CLUSTER_SIZES, Mount, NTFS_PROGRAMS, SVI, TestVolume, assert_usable, can_run, pattern, text};
 
 const FIRST: [u8; 16] = [0x11; 16];
 const SECOND: [u8; 16] = [0x22; 16];
@@ -244,7 +244,7 @@ fn volumes_of_others_are_not_touched() {
     assert!(matches!(error, Error::NotClean { .. }) && error.to_string().contains("hibernated"), "{error}");
     assert!(fs::read(volume.path()).unwrap() == before, "not one byte written");
 
-    fs::remove_file(volume.mount().path().join("hiberfil.sys")).unwrap();
+    drop(Mount::new("ntfs-3g", &["-o", "remove_hiberfile"], &volume.path()));
     set_dirty(&volume);
     assert!(Volume::open(&*volume.device()).unwrap().is_dirty().unwrap());
     let before = fs::read(volume.path()).unwrap();

@@ -44,8 +44,9 @@ fn windows_bitmaps_are_reproduced_bit_for_bit() {
         let snapshot = FileDevice::open(&mount.path().join(format!("vss{}", index + 1)));
         let map = free_map(&snapshot).unwrap();
         assert_eq!(map.blocks(), 65536);
-        let differences: Vec<u64> =
-            (0..map.blocks()).filter(|&block| map.get(block) != (bitmap[block as usize / 8] >> (block % 8) & 1 == 1)).collect();
+        let differences: Vec<u64> = (0..map.blocks())
+            .filter(|&block| map.get(block) != (bitmap[block as usize / 8] >> (block % 8) & 1 == 1))
+            .collect();
         assert_eq!(differences, [0_u64; 0], "blocks of snapshot {} that differ", index + 1);
     }
 }
@@ -66,7 +67,8 @@ fn files_of_a_windows_volume_are_found() {
     assert_eq!(catalogue.file.data.data_size, 65536);
     assert_eq!(catalogue.file.data.extents.len(), 1);
     assert_eq!(catalogue.file.data.extents[0].volume_offset, 0x6e3_0000, "catalogue of spec section 15");
-    let sizes: Vec<_> = files.iter().filter(|file| file.guid != Some(VSS_IDENTIFIER)).map(|file| file.file.data.data_size).collect();
+    let sizes: Vec<_> =
+        files.iter().filter(|file| file.guid != Some(VSS_IDENTIFIER)).map(|file| file.file.data.data_size).collect();
     assert_eq!(sizes, [0x77_4000, 320 << 20]);
     let stores = files.iter().filter(|file| file.guid != Some(VSS_IDENTIFIER));
     for (file, (_, reference)) in stores.zip(catalog(&image)) {

@@ -9,14 +9,14 @@ use crate::hosts::{Host, Hosts};
 use crate::outcome::Outcome;
 use crate::progress::Ticker;
 
-pub(super) fn add(wanted: &arguments::Sized) -> Result<Outcome, Error> {
+pub(super) fn add(wanted: &arguments::StorageSize) -> Result<Outcome, Error> {
     let (mut host, volume, on) = resolve(&wanted.volume, wanted.on.as_deref())?;
     let association = host.ask(AddShadowstorage { volume, on, maximum: wanted.maxsize })?;
     let text = "Successfully added the shadow copy storage association\n";
     Ok(Outcome::done("association", &association, text.into()))
 }
 
-pub(super) fn resize(wanted: &arguments::Sized) -> Result<Outcome, Error> {
+pub(super) fn resize(wanted: &arguments::StorageSize) -> Result<Outcome, Error> {
     let (mut host, volume, on) = resolve(&wanted.volume, wanted.on.as_deref())?;
     let ticker = Ticker::new("resizing the shadow copy storage");
     let call = ResizeShadowstorage { volume, on, maximum: wanted.maxsize };

@@ -10,6 +10,9 @@ use ondisk::{
     StoreEntry, Structure, VolumeHeader, snapshot_flags,
 };
 
+/// Windows' limit of snapshots a volume, all kinds together.
+const MAX_SNAPSHOTS: u64 = 512;
+
 /// An entry, and where it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placed<T> {
@@ -109,7 +112,7 @@ fn check_entries(role: Role, size: u64, block: &Block, number: usize, entries: &
                 report.count(|counts| counts.snapshots += 1);
             }
             CatalogEntry::Store(entry) => {
-                check_store(role, at, &entry, report);
+                check_store(role, size, at, &entry, report);
                 entries.stores.push(Placed { index, at, entry });
                 report.count(|counts| counts.stores += 1);
             }
@@ -130,7 +133,7 @@ fn check_snapshot(role: Role, size: u64, at: u64, entry: &SnapshotEntry, report:
         | ZERO_MARKED
         | DELETION_IN_PROGRESS;
     let place = report.at(role, Structure::CatalogEntry, at);
-    if entry.volume_size % ondisk::SECTOR_LEN as u64 != 0 {
+    if !entry.volume_size.is_multiple_of(ondisk::SECTOR_LEN as u64) {
         place.error(8, format!("volume size: {} is no number of sectors", entry.volume_size));
     }
     if entry.volume_size > size {
@@ -151,7 +154,7 @@ fn check_snapshot(role: Role, size: u64, at: u64, entry: &SnapshotEntry, report:
     }
 }
 
-fn check_store(role: Role, at: u64, entry: &StoreEntry, report: &Report) {
+fn check_store(role: Role, size: u64, at: u64, entry: &StoreEntry, report: &Report) {
     let required =
         [("block list", 8, entry.block_list), ("store header", 32, entry.header), ("range list", 40, entry.ranges)];
     for (field, delta, offset) in required {
@@ -161,5 +164,13 @@ fn check_store(role: Role, at: u64, entry: &StoreEntry, report: &Report) {
     }
     if entry.bitmap == 0 {
         report.at(role, Structure::CatalogEntry, at).error(48, "bitmap: a store always has one");
+    }
+    if entry.allocated > size {
+        let text = format!("allocated: {} bytes, the volume has {size}", entry.allocated);
+        report.at(role, Structure::CatalogEntry, at).warning(64, text);
+    }
+    if entry.older_online > MAX_SNAPSHOTS {
+        let text = format!("older online: {}, a volume has at most {MAX_SNAPSHOTS} snapshots", entry.older_online);
+        report.at(role, Structure::CatalogEntry, at).warning(80, text);
     }
 }

@@ -4,7 +4,7 @@
 use super::report::Report;
 use crate::read::Reader;
 use crate::source::Role;
-use ondisk::{Guid, VolumeHeader};
+use ondisk::{Guid, MAX_OFFSET, VolumeHeader};
 
 /// Reads and checks the header. `None` where there is none, or none that can be used.
 pub(super) fn check(reader: &Reader<'_>, report: &Report) -> Option<VolumeHeader> {
@@ -24,6 +24,20 @@ pub(super) fn check(reader: &Reader<'_>, report: &Report) -> Option<VolumeHeader
     }
     if header.application_flags > 1 {
         place.warning(96, format!("application flags {:#x}: only 0 and 1 are known", header.application_flags));
+    }
+    for (field, delta, value) in [
+        ("free space pre-copy", 104, header.free_space_precopy),
+        ("hot blocks pre-copy", 112, header.hot_blocks_precopy),
+    ] {
+        if value > 100 {
+            place.warning(delta, format!("{field}: {value} is no percentage"));
+        }
+    }
+    if header.maximum > MAX_OFFSET {
+        place.warning(56, format!("maximum: {:#x} bytes are more than a volume can have", header.maximum));
+    }
+    if header.protection > 1 {
+        place.warning(124, format!("protection flags {:#x}: only bit 0 is known", header.protection));
     }
     if let Ok(bytes) = reader.volume_header_bytes() {
         place.compare(&bytes, &header.to_bytes());

@@ -41,6 +41,9 @@ pub(super) fn check(first: u64, newest: bool, file: Option<&StoreFile<'_>>, read
     check_places(&ranges, reader, report);
     if newest {
         check_free(&ranges, &own, reader, report);
+        if let Some(file) = file {
+            check_in_file(&ranges, file, reader, report);
+        }
     }
 }
 
@@ -52,17 +55,40 @@ fn check_places(ranges: &[(u64, Range)], reader: &Reader<'_>, report: &Report) {
             report.at(reader.role, Structure::Range, *at).error(0, text);
         }
     }
-    let starts: [(fn(&Range) -> u64, &str); 2] =
-        [(|range| range.volume, "on the volume"), (|range| range.relative, "in the file")];
-    for (start, place) in starts {
-        let mut sorted: Vec<_> = ranges.iter().collect();
-        sorted.sort_by_key(|(_, range)| start(range));
-        for pair in sorted.windows(2) {
-            let [(_, before), (at, range)] = pair else { continue };
-            if start(before) + before.length > start(range) {
-                let text = format!("begins at {:#x} {place}, within the range before it", start(range));
-                report.at(reader.role, Structure::Range, *at).error(0, text);
+    check_apart(ranges, "on the volume", |range| range.volume, reader, report);
+    check_apart(ranges, "in the file", |range| range.relative, reader, report);
+}
+
+fn check_apart(
+    ranges: &[(u64, Range)],
+    space: &str,
+    start: impl Fn(&Range) -> u64,
+    reader: &Reader<'_>,
+    report: &Report,
+) {
+    let mut sorted: Vec<_> = ranges.iter().collect();
+    sorted.sort_by_key(|(_, range)| start(range));
+    for pair in sorted.windows(2) {
+        let [(_, before), (at, range)] = pair else { continue };
+        if start(before) + before.length > start(range) {
+            let text = format!("begins at {:#x} {space}, within another range", start(range));
+            report.at(reader.role, Structure::Range, *at).error(0, text);
+        }
+    }
+}
+
+/// What the newest store may allocate is in its file.
+fn check_in_file(ranges: &[(u64, Range)], file: &StoreFile<'_>, reader: &Reader<'_>, report: &Report) {
+    for (at, range) in ranges {
+        let place = report.at(reader.role, Structure::Range, *at);
+        match file.locate(range.volume, range.length) {
+            None => {
+                place.error(0, format!("{:#x} bytes at {:#x} are not in the store's file", range.length, range.volume))
             }
+            Some(actual) if actual != range.relative => {
+                place.error(8, format!("relative: {:#x}, in the file the range lies at {actual:#x}", range.relative));
+            }
+            Some(_) => (),
         }
     }
 }

@@ -7,10 +7,11 @@ use anyhow::Result;
 use ondisk::{Structure, VOLUME_HEADER_OFFSET};
 use serde::Serialize;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Write;
 
-/// Problems that are kept with their text; more are only counted.
-const MAX_KEPT: usize = 1000;
+/// Problems of one kind of structure that are kept with their text; more are only counted.
+const MAX_KEPT: usize = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,6 +39,8 @@ pub(super) struct Report {
 #[derive(Debug, Default)]
 struct Found {
     problems: Vec<Problem>,
+    /// Problems in `problems` by their structure.
+    kept: BTreeMap<&'static str, usize>,
     errors: u64,
     warnings: u64,
     counts: Counts,
@@ -106,7 +109,9 @@ impl Report {
             Severity::Error => found.errors += 1,
             Severity::Warning => found.warnings += 1,
         }
-        if found.problems.len() < MAX_KEPT {
+        let kept = found.kept.entry(structure.name()).or_default();
+        if *kept < MAX_KEPT {
+            *kept += 1;
             found.problems.push(Problem { severity, volume: role, structure: structure.name(), offset, message });
         }
     }

@@ -7,6 +7,9 @@ use crate::source::Role;
 use ondisk::{Guid, SnapshotEntry, StoreEntry, Structure};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// FILETIME of 10000-01-01.
+const LAST_DATE: u64 = 265_046_774_400 * 10_000_000;
+
 /// Snapshots and stores, put in order.
 pub(super) struct Stack {
     /// From the oldest on.
@@ -66,8 +69,11 @@ fn check_times(snapshots: &[Placed<SnapshotEntry>], report: &Report) {
         }
     }
     for snapshot in snapshots {
-        if snapshot.entry.created.0 == 0 {
-            report.at(Role::Live, Structure::CatalogEntry, snapshot.at).error(48, "created: no time");
+        let place = report.at(Role::Live, Structure::CatalogEntry, snapshot.at);
+        match snapshot.entry.created.0 {
+            0 => place.error(48, "created: no time"),
+            LAST_DATE.. => place.warning(48, "created: beyond the year 9999"),
+            _ => (),
         }
     }
 }

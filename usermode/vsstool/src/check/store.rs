@@ -8,8 +8,11 @@ use super::files::{Files, StoreFile};
 use super::ranges;
 use super::report::Report;
 use crate::read::{Block, Reader};
-use ondisk::{BlockType, Guid, SnapshotEntry, StoreEntry, StoreHeader, Structure};
+use ondisk::{BlockType, Guid, SnapshotEntry, StoreEntry, StoreHeader, Structure, attributes, context};
 use std::collections::BTreeSet;
+
+/// Windows' limit of snapshots in one set.
+const MAX_SET: u32 = 64;
 
 /// The snapshot that a store is of, and its place in the stack.
 pub(super) struct Position<'s> {
@@ -90,8 +93,17 @@ impl<'c, 'v> Stores<'c, 'v> {
         if header.info.set == Guid::NIL {
             place.error(128 + 32, "shadow copy set: no GUID");
         }
-        if header.info.set_count == 0 {
-            place.warning(128 + 52, "set count: a set has at least one snapshot");
+        if !(1..=MAX_SET).contains(&header.info.set_count) {
+            place
+                .warning(128 + 52, format!("set count: {}, a set has 1 to {MAX_SET} snapshots", header.info.set_count));
+        }
+        // 'All' is for asking only.
+        if context::name(header.info.context).is_none() || header.info.context == context::ALL {
+            place.warning(128 + 48, format!("context: {:#x} is not known", header.info.context));
+        }
+        let known: u32 = attributes::NAMES.iter().map(|(bit, _)| bit).sum();
+        if header.info.attributes & !known != 0 {
+            place.warning(128 + 56, format!("attributes: {:#x} are not known", header.info.attributes & !known));
         }
         let mut written = vec![0; block.bytes.len()];
         if let Err(error) = header.to_block(&mut written) {

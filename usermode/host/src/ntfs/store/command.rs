@@ -125,7 +125,11 @@ pub(super) fn with_limit<T: Send + 'static>(
         // Nobody listens any more once the limit has passed.
         let _ = sender.send(body());
     });
-    spawned.map_err(|source| Error::File { what: "cannot start a thread for", path: Path::new(what).into(), source })?;
+    spawned.map_err(|source| Error::File {
+        what: "cannot start a thread for",
+        path: Path::new(what).into(),
+        source,
+    })?;
     receiver.recv_timeout(limit).unwrap_or_else(|_| Err(Error::TimedOut { what: what.into(), limit }))
 }
 
@@ -143,7 +147,8 @@ mod tests {
 
     #[test]
     fn failure_carries_status_and_output() {
-        let outcome = run("sh", &["-c".as_ref(), "echo no luck >&2; exit 3".as_ref()], Duration::from_secs(10)).unwrap();
+        let outcome =
+            run("sh", &["-c".as_ref(), "echo no luck >&2; exit 3".as_ref()], Duration::from_secs(10)).unwrap();
         assert_eq!(outcome.status.code(), Some(3));
         assert_eq!(outcome.error("sh").to_string(), "sh failed (exit status: 3): no luck");
     }

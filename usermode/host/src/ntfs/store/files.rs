@@ -332,7 +332,10 @@ fn store_file(guid: &Guid, name: &str, file: FileInfo) -> Result<StoreFile> {
     }
     if !is_placed(&file.data.extents) {
         let start = file.data.extents.first().map(|first| (first.volume_offset, first.length));
-        return Err(not_as_asked(name, &format!("first run (offset, length) {start:?} is not 64 KiB at a 16 KiB boundary")));
+        return Err(not_as_asked(
+            name,
+            &format!("first run (offset, length) {start:?} is not 64 KiB at a 16 KiB boundary"),
+        ));
     }
     let size = file.data.data_size;
     let extents = usable_blocks(&file.data.extents, size);

@@ -75,9 +75,10 @@ pub(super) fn check_serial(mount_point: &Path, geometry: &Geometry) -> Result<()
     let boot = mount_point.join("$Boot");
     let sector = with_limit("reading $Boot of the mounted volume", LIMIT, move || {
         let mut sector = [0; 512];
-        File::open(&boot).and_then(|mut file| file.read_exact(&mut sector)).map(|()| sector).map_err(|source| {
-            Error::File { what: "cannot read", path: boot, source }
-        })
+        File::open(&boot)
+            .and_then(|mut file| file.read_exact(&mut sector))
+            .map(|()| sector)
+            .map_err(|source| Error::File { what: "cannot read", path: boot, source })
     })
     .map_err(|error| other(error.to_string()))?;
     let mut serial = [0; 8];

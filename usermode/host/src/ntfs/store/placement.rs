@@ -41,12 +41,20 @@ pub(super) fn is_placed(extents: &[Extent]) -> bool {
 
 /// Makes `name` with [`MIN_STORE`] bytes, placed. Other temporary files are gone afterwards, also after an error.
 pub(super) fn make_placed(files: &Files, name: &str) -> Result<()> {
-    let made = search(files).and_then(|candidate| {
-        let name = name.to_owned();
-        files.with_directory(move |directory| directory.rename(&candidate, &name))
-    });
-    let swept = files.with_directory(|directory| directory.sweep());
-    made.and(swept)
+    match search(files) {
+        Ok(candidate) => {
+            let name = name.to_owned();
+            files.with_directory(move |directory| {
+                directory.rename(&candidate, &name)?;
+                directory.sweep()
+            })
+        }
+        Err(error) => {
+            // What went wrong first is what the caller must know; what this leaves, the next call sweeps.
+            let _ = files.with_directory(|directory| directory.sweep());
+            Err(error)
+        }
+    }
 }
 
 /// Tries until a candidate is placed; returns its temporary name.

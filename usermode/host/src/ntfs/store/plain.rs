@@ -37,7 +37,10 @@ impl PlainStore {
             let blocks = extent.volume_offset % BLOCK_SIZE == 0 && extent.length % BLOCK_SIZE == 0;
             let inside = extent.volume_offset.checked_add(extent.length).is_some_and(|after| after <= end);
             if !blocks || !inside || extent.volume_offset < free_from {
-                return Err(damaged("stores of the storage image", format!("{extent:x?} overlaps or leaves the image")));
+                return Err(damaged(
+                    "stores of the storage image",
+                    format!("{extent:x?} overlaps or leaves the image"),
+                ));
             }
             free_from = extent.volume_end();
         }
@@ -66,7 +69,13 @@ impl PlainStore {
     }
 
     /// Appends space up to `size` to `extents`: right behind the last extent where that is free, else first fit.
-    fn extend(&self, stores: &BTreeMap<Guid, StoreFile>, guid: &Guid, extents: &mut Vec<Extent>, size: u64) -> Result<()> {
+    fn extend(
+        &self,
+        stores: &BTreeMap<Guid, StoreFile>,
+        guid: &Guid,
+        extents: &mut Vec<Extent>,
+        size: u64,
+    ) -> Result<()> {
         let mut gaps = self.gaps(stores);
         let behind = extents.last().map(Extent::volume_end);
         // Before anything else a new store needs its first blocks in one run.

@@ -15,6 +15,8 @@ use crate::ntfs::error::{Error, Result};
 
 /// Mounting reads a few MiB; allocation of a large store writes its part of `$Bitmap`.
 const LIMIT: Duration = Duration::from_secs(120);
+/// How long a busy mount is tried to be unmounted.
+const BUSY: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 
 /// No recovery (an unclean log is the owner's to replay, ntfs-3g would throw it away), no compression of new files in
@@ -35,7 +37,7 @@ pub(super) fn with_directory<T: Send + 'static>(
     body: impl FnOnce(&Directory) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let mount = PrivateMount::new(volume)?;
-    let place = mount.place.path().to_owned();
+    let place = mount.place.clone();
     let result = with_limit("making files in the private mount", LIMIT, move || {
         let directory = Directory::open(&place)?;
         let value = body(&directory)?;
@@ -75,9 +77,11 @@ pub(super) fn allocate(volume: &Path, directory: &str, name: &str, bytes: u64) -
     }
 }
 
+/// A mount of the volume in a directory of its own.
 struct PrivateMount {
     volume: PathBuf,
-    place: tempfile::TempDir,
+    /// Never removed with its contents: while it is mounted, those are the user's files.
+    place: PathBuf,
     server: Option<Running>,
 }
 
@@ -89,16 +93,16 @@ impl PrivateMount {
             path: std::env::temp_dir(),
             source,
         })?;
-        let arguments: [&OsStr; 4] = ["-o".as_ref(), OPTIONS.as_ref(), volume.as_ref(), place.path().as_ref()];
-        let server = start("ntfs-3g", &arguments)?;
-        let mut mount = Self { volume: volume.into(), place, server: Some(server) };
+        let mut mount = Self { volume: volume.into(), place: place.keep(), server: None };
+        let arguments: [&OsStr; 4] = ["-o".as_ref(), OPTIONS.as_ref(), volume.as_ref(), mount.place.as_ref()];
+        mount.server = Some(start("ntfs-3g", &arguments)?);
         mount.wait_until_mounted()?;
         Ok(mount)
     }
 
     fn wait_until_mounted(&mut self) -> Result<()> {
         let device = |path: &Path| path.metadata().map(|metadata| metadata.dev());
-        let below = self.place.path().parent().map(device);
+        let below = self.place.parent().map(device);
         let started = Instant::now();
         while started.elapsed() < LIMIT {
             let Some(server) = &mut self.server else { break };
@@ -106,7 +110,7 @@ impl PrivateMount {
                 self.server = None;
                 return Err(failure(&self.volume, "ntfs-3g", outcome));
             }
-            let here = device(self.place.path());
+            let here = device(&self.place);
             if matches!((&below, here), (Some(Ok(below)), Ok(here)) if *below != here) {
                 return Ok(());
             }
@@ -117,12 +121,19 @@ impl PrivateMount {
 
     /// Unmounts and waits until ntfs-3g has written everything.
     fn end(mut self) -> Result<()> {
-        let Some(server) = self.server.take() else { return Ok(()) };
-        let outcome = run("umount", &[self.place.path().as_ref()], LIMIT)?;
-        if !outcome.status.success() {
-            self.server = Some(server);
-            return Err(outcome.error("umount"));
+        let started = Instant::now();
+        loop {
+            let outcome = run("umount", &[self.place.as_ref()], LIMIT)?;
+            if outcome.status.success() {
+                break;
+            }
+            // A child that another thread is just starting has our open files for a moment.
+            if !outcome.output.contains("busy") || started.elapsed() > BUSY {
+                return Err(outcome.error("umount"));
+            }
+            std::thread::sleep(POLL);
         }
+        let Some(server) = self.server.take() else { return Ok(()) };
         let outcome = server.wait(LIMIT)?;
         if outcome.status.success() { Ok(()) } else { Err(failure(&self.volume, "ntfs-3g", outcome)) }
     }
@@ -132,9 +143,11 @@ impl Drop for PrivateMount {
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
             // After an error only: take the mount away from under whatever hangs, then its server.
-            let _ = run("umount", &["-l".as_ref(), self.place.path().as_ref()], LIMIT);
+            let _ = run("umount", &["-l".as_ref(), self.place.as_ref()], LIMIT);
             server.kill();
         }
+        // Fails on a directory that is still a mount point, as it should.
+        let _ = std::fs::remove_dir(&self.place);
     }
 }
 

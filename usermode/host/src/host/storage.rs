@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where store files are, and who makes them now.
+
+use super::users::Ours;
+use super::{Host, lock};
+use crate::device::BlockDevice;
+use crate::fuse::{self, Session, Tree};
+use crate::image::Volume;
+use crate::ntfs::{self, DiffAreaFile, NtfsStore, StoreAllocator, StoreFile, list_diff_area_files};
+use crate::shell::Shell;
+use anyhow::{Context as _, Result, bail};
+use engine::{Extent, Priority};
+use ondisk::Guid;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// Names of the two volumes in the private mount.
+const VOLUME: &str = "volume";
+const STORAGE: &str = "storage";
+
+/// The volume that holds the diff area, and the host's own view of it.
+pub(super) struct Storage {
+    /// The served volume; it has the catalog of its snapshots.
+    live: Arc<dyn BlockDevice>,
+    /// The volume with the store files.
+    device: Arc<dyn BlockDevice>,
+    /// It is the served volume itself.
+    pub(super) local: bool,
+    /// It has a file system in which store files can be made.
+    ntfs: bool,
+    /// The same as a file, for programs that the host runs: a private mount that nobody else uses.
+    private: Mutex<Option<(Session, tempfile::TempDir)>>,
+}
+
+/// An allocator, and what keeps others away while it is used.
+pub(super) struct Allocator<'a> {
+    pub(super) files: Arc<dyn StoreAllocator>,
+    /// Files are made through somebody's mount: writes pass the engine as that mount's own.
+    pub(super) mounted: bool,
+    _ours: Option<Ours<'a>>,
+}
+
+impl Storage {
+    pub(super) fn new(shell: &Shell, other: Option<Arc<Volume>>) -> Result<Self> {
+        let local = other.is_none();
+        // Growing a store must not wait for space in the store.
+        let live: Arc<dyn BlockDevice> = shell.live(Priority::Reserve);
+        let device = other.map_or_else(|| Arc::clone(&live), |other| other as Arc<dyn BlockDevice>);
+        let ntfs = ntfs::is_ntfs(&*device)?;
+        if !ntfs && !local {
+            bail!("the storage volume holds no NTFS file system: store files are made through one");
+        }
+        Ok(Self { live, device, local, ntfs, private: Mutex::new(None) })
+    }
+
+    /// Bytes of the volume with the store files.
+    pub(super) fn size(&self) -> u64 {
+        self.device.size()
+    }
+
+    /// A volume as a file for ntfs-3g and its tools.
+    fn private_path(&self, name: &str) -> Result<PathBuf> {
+        let mut private = lock(&self.private);
+        if private.is_none() {
+            let folder = tempfile::Builder::new().prefix("vsshost-").tempdir().context("a private folder")?;
+            let tree = Tree::new();
+            tree.add(VOLUME, Arc::clone(&self.live))?;
+            tree.add(STORAGE, Arc::clone(&self.device))?;
+            let session = fuse::mount(folder.path(), &tree, &fuse::Options::default())
+                .context("mounting the volume privately, to make store files")?;
+            *private = Some((session, folder));
+        }
+        match private.as_ref() {
+            Some((session, _)) => Ok(session.mountpoint().join(name)),
+            None => bail!("the private mount is gone"),
+        }
+    }
+
+    /// Ends the private mount.
+    pub(super) fn close(&self) {
+        if let Some((mut session, _folder)) = lock(&self.private).take() {
+            let _ = session.unmount();
+        }
+    }
+}
+
+impl Host {
+    /// The one who may make, change and delete store files at this moment.
+    pub(super) fn allocator(&self) -> Result<Allocator<'_>> {
+        if !self.storage.local {
+            let path = self.storage.private_path(STORAGE)?;
+            let files = NtfsStore::unmounted(Arc::clone(&self.storage.device), path)?;
+            return Ok(Allocator { files: Arc::new(files), mounted: false, _ours: None });
+        }
+        self.live_allocator()
+    }
+
+    /// The same for files on the served volume itself.
+    pub(super) fn live_allocator(&self) -> Result<Allocator<'_>> {
+        let storage = &self.storage;
+        if !storage.ntfs {
+            bail!(
+                "{} holds no NTFS file system, so it has no place for a diff area",
+                self.options.image.path.display()
+            );
+        }
+        let mount_point = lock(&self.mount_point).clone();
+        if let Some(mount_point) = mount_point {
+            let files = NtfsStore::mounted(Arc::clone(&storage.live), mount_point)?.shielded();
+            return Ok(Allocator { files: Arc::new(files), mounted: true, _ours: None });
+        }
+        let clients = self.exports_of_live();
+        if clients > 0 && !self.options.nbd_clients_are_raw {
+            bail!(
+                "{clients} NBD connection(s) have the volume open, and may have its file system mounted; disconnect \
+                 them, or serve with --nbd-clients-are-raw if they do not"
+            );
+        }
+        let ours = self.users.take();
+        if ours.is_none() {
+            bail!(
+                "somebody has the volume open for writing; if it is mounted with ntfs-3g, tell where: --mount-point, \
+                 or set_mount_point on the control socket"
+            );
+        }
+        let path = storage.private_path(VOLUME)?;
+        let files = NtfsStore::unmounted(Arc::clone(&storage.live), path)?;
+        Ok(Allocator { files: Arc::new(files), mounted: false, _ours: ours })
+    }
+
+    fn exports_of_live(&self) -> usize {
+        let exports: &dyn crate::nbd::Exports = &*self.exports;
+        exports.find(super::LIVE).map_or(0, |export| export.clients().connected)
+    }
+
+    /// After loading: tells the engine where the store files are, and deletes those that no snapshot has.
+    pub(super) fn adopt_stores(&self) -> Result<()> {
+        if !self.storage.ntfs {
+            return Ok(());
+        }
+        let files = list_diff_area_files(&*self.storage.device).context("looking for store files")?;
+        let known: HashSet<Guid> = self.known_stores().into_iter().collect();
+        let mut orphans = Vec::new();
+        for file in &files {
+            let Some(guid) = file.guid.filter(|guid| *guid != ntfs::VSS_IDENTIFIER) else { continue };
+            if known.contains(&Guid::from_bytes(guid)) {
+                let runs = usable(file);
+                if let Err(error) = self.shell.set_extents(Guid::from_bytes(guid), &runs) {
+                    bail!("store {}: {error:?}", Guid::from_bytes(guid));
+                }
+            } else if self.storage.local {
+                orphans.push(guid);
+            }
+        }
+        if !orphans.is_empty() {
+            self.delete_orphans(&orphans);
+        }
+        Ok(())
+    }
+
+    /// Store files that a crash left between their creation and their snapshot's commit, or behind its removal.
+    fn delete_orphans(&self, orphans: &[[u8; 16]]) {
+        let deleted = self.allocator().and_then(|allocator| {
+            for guid in orphans {
+                allocator.files.delete(guid)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = deleted {
+            eprintln!("vsshost: store files without a snapshot stay for now: {error:#}");
+        }
+    }
+
+    fn known_stores(&self) -> Vec<Guid> {
+        self.shell.with(|engine, _| engine.snapshots().map(|snapshot| snapshot.store).collect())
+    }
+}
+
+/// The usable runs of a store file in the engine's terms.
+pub(super) fn extents(file: &StoreFile) -> Vec<Extent> {
+    file.extents.iter().map(convert).collect()
+}
+
+fn usable(file: &DiffAreaFile) -> Vec<Extent> {
+    ntfs::usable_blocks(&file.file.data.extents, file.file.data.data_size).iter().map(convert).collect()
+}
+
+fn convert(extent: &ntfs::Extent) -> Extent {
+    Extent { volume: extent.volume_offset, relative: extent.file_offset, length: extent.length }
+}
