@@ -8,12 +8,12 @@
 //! * How fast is it? Timed on plain files. Every round measures all programs one after the other, and the table has
 //!   ratios against the program without snapshots of the same round, because seconds of one machine mean nothing on another.
 //!
-//! Every program serves a copy of the same NTFS volume over NBD, and fio overwrites every block of the same file in it,
+//! Every program serves a copy of the same NTFS volume over NBD, and [`load`] overwrites every block of the same file in it,
 //! in the same random order: once (the first writes, which must save what was there) and once again (the rewrites). A program is
 //! a [`target::Target`]; a new one is one more file and one more line in [`targets`].
 
 mod counting;
-mod fio;
+mod load;
 mod peers;
 mod report;
 mod snapshot_read;
@@ -27,7 +27,7 @@ use clap::Args as ClapArgs;
 
 use self::{
     counting::CountingFolder,
-    fio::{Pass, Workload},
+    load::{Pass, Workload},
     report::{Report, WriteResult},
     target::{Place, Target},
     volume::Volume,
@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Sizes of a write, in bytes.
-const WRITE_SIZES: [u64; 2] = [4 << 10, 16 << 10];
+const WRITE_SIZES: [u32; 2] = [4 << 10, 16 << 10];
 
 /// Writes in flight at once.
 const DEPTHS: [u32; 2] = [1, 16];
@@ -113,7 +113,7 @@ impl Bench {
                 let mut result = WriteResult::new(target.as_ref(), workload);
                 for pass in [Pass::First, Pass::Rewrite] {
                     let before = counted.counters();
-                    let done = fio::run(&place, &served.uri(), &self.volume, workload)?;
+                    let done = load::run(&served.export(), &self.volume, workload)?;
                     result.counted(pass, counted.counters().since(before), &done);
                 }
                 served.stop()?;
@@ -135,7 +135,7 @@ impl Bench {
                     let served = target.start(&place)?;
                     let result = report.find(target.as_ref(), workload).context("a target was not counted")?;
                     for pass in [Pass::First, Pass::Rewrite] {
-                        result.timed(pass, &fio::run(&place, &served.uri(), &self.volume, workload)?);
+                        result.timed(pass, &load::run(&served.export(), &self.volume, workload)?);
                     }
                     served.stop()?;
                 }

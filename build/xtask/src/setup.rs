@@ -64,7 +64,7 @@ const NEEDS: &[Need] = &[
     program("qemu-nbd", &["qemu-utils"], &[Test]),
     program("qemu-storage-daemon", &["qemu-utils"], &[Bench]),
     program("nbdkit", &["nbdkit"], &[Test, Bench]),
-    program("fio", &["fio"], &[Test, Bench]),
+    program("fio", &["fio"], &[Test]),
     program("python3", &["python3"], &[Test]),
     program("getfattr", &["attr"], &[Test]),
     program("sfdisk", &["fdisk"], &[Test]),

@@ -6,7 +6,7 @@ pub mod device;
 pub mod fuse;
 pub mod host;
 pub mod image;
-pub mod ntfs;
 pub mod nbd;
 pub mod net;
+pub mod ntfs;
 pub mod shell;

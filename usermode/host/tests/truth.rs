@@ -129,8 +129,7 @@ fn allocated_clusters_as_windows_showed_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some(live) = unpack(&images, folder.path(), "vss_1_vol") else { return };
     let Some(storage) = unpack(&images, folder.path(), "vss_2_stor") else { return };
-    let offline =
-        Offline::open(volume(&live, PARTITION), Some(volume(&storage, PARTITION))).expect("load");
+    let offline = Offline::open(volume(&live, PARTITION), Some(volume(&storage, PARTITION))).expect("load");
     let mut found = Vec::new();
     for store in offline.snapshots().map(|snapshot| snapshot.store).collect::<Vec<_>>() {
         let device = offline.device(store).expect("the snapshot");

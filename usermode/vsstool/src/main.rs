@@ -8,9 +8,12 @@ mod block_set;
 mod catalog;
 mod check;
 mod dump;
+mod export;
 mod info;
+mod mount;
 mod read;
 mod show;
+mod snapshots;
 mod source;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +38,10 @@ enum Verb {
     ///
     /// Exit codes: 0 clean, 1 problems found, 2 could not run.
     Check(check::CheckArgs),
+    /// Write a snapshot, or a range of it, to a file or to standard output.
+    Export(export::ExportArgs),
+    /// Show all snapshots as read-only files.
+    Mount(mount::MountArgs),
 }
 
 /// What a verb ended with when it could run.
@@ -55,6 +62,8 @@ fn main() -> ExitCode {
         Verb::Info(args) => info::run(&args, &mut out),
         Verb::Dump(args) => dump::run(&args, &mut out),
         Verb::Check(args) => check::run(&args, &mut out),
+        Verb::Export(args) => export::run(&args, &mut out),
+        Verb::Mount(args) => mount::run(&args, &mut out),
     };
     match outcome.and_then(|outcome| Ok(out.flush().map(|()| outcome)?)) {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,

@@ -14,7 +14,7 @@
 
 use crate::engine::Engine;
 use crate::gate::Gate;
-use crate::list::{Full, Spare};
+use crate::list::{Full, ListTail, Spare};
 use crate::ring::Ring;
 use crate::space::StoreBlock;
 use crate::store::{Life, Saved};
@@ -172,6 +172,8 @@ pub(crate) struct Copies {
     /// The store whose spare list block is being written.
     spare_busy: Option<u32>,
     spare_attempts: u8,
+    /// Another flush failed while the group's was under way.
+    distrusted: bool,
     /// A waiting write found no space.
     pub(crate) starved: bool,
     /// A waiting write found no memory or no place in the index.
@@ -196,6 +198,7 @@ impl Copies {
             cut: 0,
             spare_busy: None,
             spare_attempts: 0,
+            distrusted: false,
             starved: false,
             short: false,
         })
@@ -278,6 +281,29 @@ impl Copies {
         self.spare_busy == Some(order)
             || self.slots.iter().any(|slot| slot.state != SlotState::Free && slot.order == order)
             || self.listings.iter().any(|listing| listing.order == order)
+    }
+
+    /// A flush failed: what was copied and is not known to be durable is copied again.
+    fn copy_again(&mut self, number: u16) {
+        if let Some(slot) = self.slot_mut(number) {
+            slot.state = SlotState::ToCopy;
+            let _ = self.to_copy.push(number);
+        }
+    }
+
+    /// The same for everything that waits for a flush, the one under way included.
+    pub(crate) fn distrust(&mut self) {
+        while let Some(number) = self.copied.pop() {
+            self.copy_again(number);
+        }
+        if self.stage == Stage::ToFlush {
+            self.stage = Stage::Idle;
+            while let Some(number) = self.group.pop() {
+                self.copy_again(number);
+            }
+        }
+        // A flush under way ends in vain.
+        self.distrusted |= self.stage == Stage::Flushing;
     }
 
     /// Whether a copy started up to that number is not done yet.
@@ -514,21 +540,20 @@ impl Engine {
         if self.copies.stage != Stage::Flushing {
             return;
         }
-        if result.is_err() {
+        let distrusted = core::mem::take(&mut self.copies.distrusted);
+        if result.is_err() || distrusted {
             // What a failed flush left behind is unknown: a later flush need not report it again. Copy anew.
             self.copies.stage = Stage::Idle;
+            self.failed_flushes = self.failed_flushes.saturating_add(1);
             while let Some(number) = self.copies.group.pop() {
                 if let Some(slot) = self.copies.slot_mut(number) {
                     slot.state = SlotState::Copying;
                 }
                 self.copy_done(number, Err(IoError));
             }
+            self.copies.distrust();
             for store in &mut self.stores {
-                if let Some(list) = store.list.as_mut()
-                    && let Spare::Flushing(place) | Spare::Written(place) = list.spare
-                {
-                    list.spare = Spare::Wanted(place);
-                }
+                store.list.iter_mut().for_each(ListTail::distrust_spare);
             }
             return;
         }
@@ -671,6 +696,10 @@ impl Engine {
         if self.copies.stage != Stage::Idle || self.copies.copied.is_empty() {
             return;
         }
+        // The mending of a list block writes it whole.
+        if !self.repairs.is_empty() {
+            return;
+        }
         let full = self.copies.copied.len() * 2 >= self.copies.slots.len();
         if !full && self.copies.copying_before(self.copies.cut) {
             return;
@@ -751,13 +780,19 @@ impl Engine {
     }
 
     pub(crate) fn spare_payload(&self) -> &[u8] {
-        let list = self.copies.spare_busy.and_then(|order| self.by_order(order)).and_then(|store| store.list.as_ref());
+        let store = self.copies.spare_busy.and_then(|order| self.by_order(order).or_else(|| self.buried(order)));
+        let list = store.and_then(|store| store.list.as_ref());
         list.map_or(&[], |list| list.blank())
+    }
+
+    fn buried(&self, order: u32) -> Option<&crate::store::Store> {
+        self.graveyard.iter().find(|store| store.order == order)
     }
 
     pub(crate) fn listing_payload(&self, item: u16) -> &[u8] {
         let Some(listing) = self.copies.listings.get(usize::from(item)) else { return &[] };
-        let Some(list) = self.by_order(listing.order).and_then(|store| store.list.as_ref()) else { return &[] };
+        let store = self.by_order(listing.order).or_else(|| self.buried(listing.order));
+        let Some(list) = store.and_then(|store| store.list.as_ref()) else { return &[] };
         let block = if listing.previous { list.previous.as_ref() } else { Some(&list.current) };
         block.map_or(&[], |block| block.bytes(listing.from, listing.to))
     }

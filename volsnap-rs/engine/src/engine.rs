@@ -108,8 +108,14 @@ pub struct Engine {
     pub(crate) freed: Vec<Freed>,
     pub(crate) merge: Option<Merge>,
     pub(crate) lend_reserve: bool,
+    /// Room is waited for by those who are to make it.
+    pub(crate) cornered: bool,
     /// The diff area cannot be written: nothing is shown, and what is on disk is to be taken back.
     pub(crate) lost: bool,
+    /// The stores that were lost, as long as their lists may be being written or their files are not given back.
+    pub(crate) graveyard: Vec<Store>,
+    /// Failed flushes so far: what was written before one of them may never become durable, whatever a later one says.
+    pub(crate) failed_flushes: u64,
 }
 
 impl Engine {
@@ -139,7 +145,10 @@ impl Engine {
             freed: Vec::new(),
             merge: None,
             lend_reserve: false,
+            cornered: false,
             lost: false,
+            graveyard: Vec::new(),
+            failed_flushes: 0,
         };
         gate.open(engine.filtering());
         engine.pump(gate);
@@ -222,7 +231,7 @@ impl Engine {
             TokenKind::Spare => self.spare_done(result),
             TokenKind::GroupFlush => self.group_flushed(gate, result),
             TokenKind::Listing(item) => self.listing_done(gate, item, result),
-            TokenKind::Job(_) => self.job_item_done(gate, result),
+            TokenKind::Job(item) => self.job_item_done(gate, item, result),
         }
         self.pump(gate);
     }
@@ -450,9 +459,11 @@ impl Engine {
         self.pump(gate);
     }
 
-    /// The shell's own work of growing or deleting files is stuck behind users' writes: they may use the reserve until
-    /// the next growth.
+    /// The shell's own work of growing or deleting files is stuck behind writes that wait for space: they may use the
+    /// reserve until the next growth. When called again and there still is no space, the answer that is awaited does
+    /// not come by itself: the oldest snapshot goes, one for each call.
     pub fn lend_reserve(&mut self, gate: &Gate) {
+        self.cornered = self.lend_reserve && self.copies.starved;
         self.lend_reserve = true;
         self.advance_all(gate);
         self.pump(gate);
@@ -498,6 +509,9 @@ impl Engine {
     pub(crate) fn pump(&mut self, gate: &Gate) {
         if self.config.read_only {
             return;
+        }
+        if !self.lost && !self.graveyard.is_empty() && self.copies.is_idle() {
+            self.graveyard.clear();
         }
         self.start_job(gate);
         self.pump_merge();

@@ -10,6 +10,7 @@ use crate::cow::MAX_ATTEMPTS;
 use crate::engine::{Engine, Hold};
 use crate::gate::Gate;
 use crate::index::Index;
+use crate::list::ListTail;
 use crate::store::{Growth, Life};
 use crate::types::{Command, DeleteReason, Event, IoError, NoMemory, Place, RequestError, Target, Token, TokenKind};
 use crate::vecs;
@@ -56,6 +57,8 @@ pub(crate) struct Job {
     done: usize,
     failed: bool,
     attempts: u8,
+    /// Failed flushes when its first step began.
+    failed_flushes: u64,
     /// Stops before the next step.
     cancelled: bool,
 }
@@ -162,6 +165,7 @@ impl Engine {
                         done: 0,
                         failed: false,
                         attempts: 0,
+                        failed_flushes: self.failed_flushes,
                         cancelled: false,
                     });
                 }
@@ -185,10 +189,20 @@ impl Engine {
         Some(command)
     }
 
-    pub(crate) fn job_item_done(&mut self, gate: &Gate, result: Result<(), IoError>) {
+    pub(crate) fn job_item_done(&mut self, gate: &Gate, item: u32, result: Result<(), IoError>) {
+        let Some(job) = self.job.as_mut() else { return };
+        let flush = matches!(job.current().and_then(|step| step.get(item as usize)), Some(Item::Flush(_)));
+        if flush && result.is_err() {
+            self.failed_flushes = self.failed_flushes.saturating_add(1);
+            self.copies.distrust();
+            for store in &mut self.stores {
+                store.list.iter_mut().for_each(ListTail::distrust_spare);
+            }
+        }
         let Some(job) = self.job.as_mut() else { return };
         job.done += 1;
-        job.failed |= result.is_err();
+        // Another flush failed since the job's writes: this one may not have brought them to disk.
+        job.failed |= result.is_err() || (flush && job.failed_flushes != self.failed_flushes);
         let count = job.steps.get(job.step).map_or(0, Vec::len);
         if job.done < count {
             return;
@@ -204,6 +218,7 @@ impl Engine {
             // A failed flush makes no promise about the writes before it.
             else if matches!(job.current().and_then(|step| step.first()), Some(Item::Flush(_))) {
                 job.step = 0;
+                job.failed_flushes = self.failed_flushes;
             }
             return;
         }
@@ -397,7 +412,22 @@ impl Engine {
                 self.notify(Event::AreaRemoved);
                 self.retarget(gate);
             }
-            Work::Invalidate => self.pending.stalled = true,
+            Work::Invalidate => self.taken_back(),
+        }
+    }
+
+    /// The catalog is empty, durably: what was lost is gone, and one can begin again.
+    fn taken_back(&mut self) {
+        self.lost = false;
+        for store in &self.graveyard {
+            // Without memory the file stays until the shell looks for files without owner, at the next start.
+            let freed = crate::removal::Freed {
+                store: store.snapshot.store,
+                order: store.order,
+                bytes: store.file_size,
+                asked: false,
+            };
+            let _ = vecs::push(&mut self.freed, freed);
         }
     }
 
@@ -439,7 +469,9 @@ impl Engine {
     /// `past`: the failed step was the last one, so that the disk may have either state.
     fn fail(&mut self, gate: &Gate, work: Work, error: RequestError, past: bool) {
         match work {
-            Work::Repair | Work::Renumber | Work::Forget | Work::Invalidate => self.pending.stalled = true,
+            // In memory the holes are filled. The next load mends them.
+            Work::Repair => self.repairs.clear(),
+            Work::Renumber | Work::Forget | Work::Invalidate => self.pending.stalled = true,
             Work::Area => {
                 self.pending.area = None;
                 self.live = crate::catalog::Catalog::new(Target::Live);
@@ -503,18 +535,25 @@ impl Engine {
     fn lose(&mut self, gate: &Gate) {
         self.lost = true;
         self.pending.stalled = true;
-        while let Some(store) = self.stores.pop() {
-            let (snapshot_at, entry_at) = (store.snapshot_at, store.entry_at);
+        for i in 0..self.stores.len() {
+            let Some((snapshot_at, entry_at)) = self.stores.get(i).map(|s| (s.snapshot_at, s.entry_at)) else { break };
             self.catalog(snapshot_at.target).put(snapshot_at, &CatalogEntry::Free);
             self.catalog(entry_at.target).put(entry_at, &CatalogEntry::Free);
         }
+        // Their lists may be being written this moment.
+        core::mem::swap(&mut self.stores, &mut self.graveyard);
+        self.stores.clear();
         self.drop_commit_entries();
+        self.drop_preparing(RequestError::Io);
         self.index = Index::new();
         self.overlays = Index::new();
         self.reverse = Index::new();
-        self.preparing = None;
         self.merge = None;
+        self.repairs.clear();
         self.notify(Event::StorageLost);
+        if core::mem::take(&mut self.pending.release) && self.hold != Hold::Open {
+            self.hold = Hold::Open;
+        }
         self.retarget(gate);
     }
 }

@@ -106,6 +106,13 @@ impl ListTail {
         Ok(())
     }
 
+    /// A flush failed: the spare may not have come to disk.
+    pub(crate) fn distrust_spare(&mut self) {
+        if let Spare::Flushing(place) | Spare::Written(place) = self.spare {
+            self.spare = Spare::Wanted(place);
+        }
+    }
+
     pub(crate) fn blank(&self) -> &[u8] {
         &self.blank
     }

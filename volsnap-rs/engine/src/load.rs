@@ -24,7 +24,7 @@ use crate::vecs;
 use alloc::vec::Vec;
 use ondisk::{
     BITMAP_PAYLOAD_LEN, BLOCK_LEN, BLOCK_SIZE, BitmapBlock, BlockHeader, BlockList, BlockType, CatalogBlock,
-    CatalogEntry, ChainGuard, DESCRIPTOR_LEN, Descriptor, Guid, HEADER_LEN, RangeList, SECTOR_LEN, SnapshotEntry,
+    CatalogEntry, ChainGuard, DESCRIPTOR_LEN, DESCRIPTORS_PER_BLOCK, Descriptor, Guid, HEADER_LEN, RangeList, SECTOR_LEN, SnapshotEntry,
     StoreEntry, StoreHeader, Structure, VOLUME_HEADER_LEN, VOLUME_HEADER_OFFSET, VolumeHeader, descriptor_flags,
     snapshot_flags,
 };
@@ -277,6 +277,7 @@ impl Loader {
                     list: None,
                     range_tail: StoreBlock { relative: 0, volume: 0 },
                     range_sector: Vec::new(),
+                    range_next: None,
                     life: if resume { Life::Doomed } else { Life::Alive },
                     growth: Growth::Idle,
                     file_size: 0,
@@ -341,6 +342,10 @@ impl Loader {
             count = slot + 1;
         }
         let writable = !self.config.read_only;
+        // A block with a successor was full: what is missing at its end is a hole as well.
+        if header.next != 0 {
+            count = DESCRIPTORS_PER_BLOCK;
+        }
         let mut image = Vec::new();
         if writable && (header.next == 0 || used < count) {
             image = vecs::filled(0, BLOCK_LEN)?;

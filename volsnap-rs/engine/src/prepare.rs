@@ -56,7 +56,18 @@ impl Preparing {
         if space.free_blocks() < bitmaps.saturating_add(8) {
             return Err(RequestError::StoreTooSmall);
         }
-        let (Some(header_at), Some(list_at), Some(ranges_at)) = (space.take(), space.take(), space.take()) else {
+        // Readers want the header at a multiple of 16 KiB of the file, too; the first blocks may not be usable.
+        let header_at = loop {
+            match space.take() {
+                Some(place) if place.relative.is_multiple_of(BLOCK_SIZE) => break place,
+                Some(_) => {}
+                None => return Err(RequestError::StoreTooSmall),
+            }
+        };
+        if space.free_blocks() < bitmaps.saturating_add(7) {
+            return Err(RequestError::StoreTooSmall);
+        }
+        let (Some(list_at), Some(ranges_at)) = (space.take(), space.take()) else {
             return Err(RequestError::StoreTooSmall);
         };
         Ok(Self {
@@ -287,6 +298,7 @@ impl Engine {
             list: preparing.list,
             range_tail: preparing.range_tail,
             range_sector: preparing.range_sector,
+            range_next: None,
             life: Life::Alive,
             growth: Growth::Idle,
             file_size,
@@ -395,12 +407,15 @@ impl Engine {
         let write = one(plain(Place::storage(place.volume), image))?;
         let link = one(durable((Place::storage(store.range_tail.volume), link)))?;
         let steps = steps([write, one(Item::Flush(Target::Storage))?, link])?;
-        (store.range_tail, store.range_sector) = (place, tail);
+        store.range_next = Some((place, tail));
         Ok(steps)
     }
 
     pub(crate) fn extended(&mut self, gate: &Gate, order: u32) {
         let Some(store) = self.by_order_mut(order) else { return };
+        if let Some((place, sector)) = store.range_next.take() {
+            (store.range_tail, store.range_sector) = (place, sector);
+        }
         let Growth::Given(extents) = core::mem::replace(&mut store.growth, Growth::Idle) else { return };
         if self.take_extents(gate, order, &extents).is_err() {
             if let Some(store) = self.by_order_mut(order) {

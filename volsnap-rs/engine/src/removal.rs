@@ -156,7 +156,9 @@ impl Engine {
         } else if self.copies.starved {
             let answer_due = matches!(target.growth, Growth::Wanted(_) | Growth::Asked | Growth::Given(_));
             // Copies under way may end in a list block or a retry: only when they are done is the area surely full.
-            if !answer_due && !self.ask_growth(order) && self.freed.is_empty() && self.copies.is_idle() {
+            let full = !answer_due && !self.ask_growth(order) && self.freed.is_empty();
+            if (full || self.cornered) && self.copies.is_idle() {
+                self.cornered = false;
                 self.drop_oldest(DeleteReason::AreaFull);
             }
         } else if known && free < self.config.low_water && target.growth == Growth::Idle {

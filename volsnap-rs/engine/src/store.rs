@@ -69,6 +69,8 @@ pub(crate) struct Store {
     /// Last block of the range list and its first sector, which holds `next`.
     pub(crate) range_tail: StoreBlock,
     pub(crate) range_sector: Vec<u8>,
+    /// The same of the block that is being added to it.
+    pub(crate) range_next: Option<(StoreBlock, Vec<u8>)>,
     pub(crate) life: Life,
     pub(crate) growth: Growth,
     /// Bytes of the file, as far as told; counts against the maximum.

@@ -87,9 +87,6 @@ impl World {
     }
 
     fn begin_making(&mut self) {
-        if self.lost {
-            return;
-        }
         if !self.engine.has_area() {
             return self.create_area();
         }
@@ -119,7 +116,7 @@ impl World {
         let other = self.other_files.as_mut().and_then(|files| files.create_catalog(&mut rng));
         self.rng = rng;
         let Some(place) = place else { return };
-        self.truth.forget(place..place + 128);
+        self.truth.forget(place..place + 128, self.version);
         let storage = if self.redirected() { STORAGE_GUID } else { LIVE_GUID };
         let header = header(LIVE_GUID, storage);
         let catalog = match other {
@@ -156,6 +153,9 @@ impl World {
             self.say(|| format!("prepare {store}: {error:?}"));
             self.making = Making::None;
             self.delete_store_file(store);
+            if error == RequestError::ReadOnly && self.lost {
+                return;
+            }
             if error != RequestError::StoreTooSmall && error != RequestError::NoArea {
                 self.expect(Err(error), "prepare");
             }
@@ -217,17 +217,17 @@ impl World {
                 }
                 if released { Making::None } else { Making::Over }
             }
+            // The engine gave everything up.
+            (making, Event::PrepareFailed { error: RequestError::Io, .. }) => {
+                self.excuse("what was prepared was given up");
+                if making.holds() { Making::Over } else { Making::None }
+            }
             (making, event) => {
                 self.violate(format!("{event:?} while {making:?}"));
                 making
             }
         };
         self.making = next;
-    }
-
-    /// The storage was lost: what was being made is given up.
-    pub(crate) fn making_lost(&mut self) {
-        self.making = if self.making.holds() { Making::Over } else { Making::None };
     }
 
     fn excuse(&mut self, what: &str) {

@@ -28,6 +28,7 @@ impl World {
         self.resubmit = false;
         self.making = Making::None;
         self.burst = None;
+        self.owed = None;
         self.lost = false;
         let result = self.truth.check_live(self.live.content(), &self.files, true);
         self.hold_to(result);

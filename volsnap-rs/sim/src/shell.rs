@@ -152,7 +152,16 @@ impl World {
             }
             Kind::Flush { target, mark } => {
                 let (target, mark) = (*target, *mark);
+                let users = self.io[at].token.is_none();
+                let device = if self.redirected() { target } else { Target::Live };
+                if !users && self.owed == Some(device) {
+                    self.owed = None;
+                    return self.end_io(at, Err(IoError));
+                }
                 if self.io_fails(target) {
+                    if users {
+                        self.owed = Some(device);
+                    }
                     let mut rng = self.rng.clone();
                     self.device(target).flush_failed(&mut rng);
                     self.rng = rng;

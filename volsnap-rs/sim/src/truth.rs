@@ -43,6 +43,8 @@ pub(crate) struct Truth {
     pub(crate) live: Vec<u64>,
     /// The oldest version that a crash may leave; `None`: the sector may hold anything.
     floor: Vec<Option<u64>>,
+    /// The newest version when the sector was last in the diff area: what came before counts for nothing.
+    barrier: Vec<u64>,
     /// In the order of their commits.
     pub(crate) snapshots: Vec<Snapshot>,
 }
@@ -50,7 +52,7 @@ pub(crate) struct Truth {
 impl Truth {
     /// A fresh volume with this content.
     pub(crate) fn new(content: &[u64]) -> Self {
-        Self { live: content.to_vec(), floor: vec![Some(0); content.len()], snapshots: Vec::new() }
+        Self { live: content.to_vec(), floor: vec![Some(0); content.len()], barrier: vec![0; content.len()], snapshots: Vec::new() }
     }
 
     /// The snapshot with that store.
@@ -75,6 +77,7 @@ impl Truth {
                 // Saved copies and metadata are no writes of a user.
                 if let Some((sector, version)) = tag_of(*value)
                     && sector == start + i
+                    && version > self.barrier[sector]
                 {
                     self.floor[sector] = Some(version);
                 }
@@ -83,8 +86,9 @@ impl Truth {
     }
 
     /// The sectors now belong to the diff area, or did a moment ago: nobody says what they hold.
-    pub(crate) fn forget(&mut self, sectors: std::ops::Range<usize>) {
-        self.floor[sectors].fill(None);
+    pub(crate) fn forget(&mut self, sectors: std::ops::Range<usize>, version: u64) {
+        self.floor[sectors.clone()].fill(None);
+        self.barrier[sectors].fill(version);
     }
 
     /// Compares the live volume. After a crash (`crashed`) older versions may be back, down to the durable one.

@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) truth: Truth,
     pub(crate) excuses: Excuses,
     pub(crate) faults: bool,
+    /// A user's flush of this device failed: the next of the engine has to fail, too, as the system reports it.
+    pub(crate) owed: Option<Target>,
     /// I/O to this device fails until that step.
     pub(crate) burst: Option<(Target, u64)>,
     /// `StorageLost` was heard in this life.
@@ -120,6 +122,7 @@ impl World {
             truth,
             excuses: Excuses::default(),
             faults: true,
+            owed: None,
             burst: None,
             lost: false,
             fresh: true,
@@ -190,7 +193,7 @@ impl World {
     pub(crate) fn forget_content(&mut self, ranges: &[std::ops::Range<usize>]) {
         if !self.redirected() {
             for range in ranges {
-                self.truth.forget(range.clone());
+                self.truth.forget(range.clone(), self.version);
             }
         }
     }
@@ -248,7 +251,6 @@ impl World {
                         snapshot.state = State::Lost;
                     }
                 }
-                self.making_lost();
             }
             Event::MaximumSet | Event::MaximumFailed | Event::AreaRemoved => {}
             Event::AreaReady

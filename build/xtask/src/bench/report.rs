@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     counting::Counters,
-    fio::{Done, Pass, Workload},
+    load::{Done, Pass, Workload},
     target::Target,
 };
 
@@ -27,7 +27,7 @@ pub(super) struct Report {
 pub(super) struct WriteResult {
     target: &'static str,
     snapshots: u32,
-    write_size: u64,
+    write_size: u32,
     depth: u32,
     first: PassResult,
     rewrite: PassResult,
@@ -115,7 +115,7 @@ impl WriteResult {
     }
 
     pub(super) fn timed(&mut self, pass: Pass, done: &Done) {
-        self.pass(pass).rates.push(done.rate);
+        self.pass(pass).rates.push(done.operations as f64 / done.took.as_secs_f64());
     }
 }
 

@@ -50,10 +50,18 @@ pub(super) trait Target {
     fn start(&self, place: &Place) -> Result<Box<dyn Served>>;
 }
 
+/// Where a target serves the live volume.
+pub(super) struct Export {
+    /// The Unix socket of the NBD server.
+    pub(super) socket: PathBuf,
+    /// The name of the export; the default one has an empty name.
+    pub(super) name: String,
+}
+
 /// A running target.
 pub(super) trait Served {
-    /// The NBD export with the live volume, whole, at offset 0.
-    fn uri(&self) -> String;
+    /// The NBD export that is the live volume.
+    fn export(&self) -> Export;
 
     /// Ends it in an orderly way: everything it holds in memory is written.
     fn stop(self: Box<Self>) -> Result<()>;
@@ -100,8 +108,8 @@ impl Server {
 }
 
 impl Served for Server {
-    fn uri(&self) -> String {
-        format!("nbd+unix:///?socket={}", self.socket.display())
+    fn export(&self) -> Export {
+        Export { socket: self.socket.clone(), name: String::new() }
     }
 
     fn stop(mut self: Box<Self>) -> Result<()> {

@@ -45,9 +45,11 @@ fn describe(event: &Event) -> (Level, &'static str, &'static str, Option<Guid>) 
             let (level, code, message) = match reason {
                 DeleteReason::Requested => (Information, "shadow_deleted", "A snapshot was deleted on request."),
                 DeleteReason::Resumed => (Information, "shadow_deleted", "A deletion begun earlier was completed."),
-                DeleteReason::AreaFull => {
-                    (Warning, "shadow_deleted_diff_area_full", "The oldest snapshot was deleted to make room for others.")
-                }
+                DeleteReason::AreaFull => (
+                    Warning,
+                    "shadow_deleted_diff_area_full",
+                    "The oldest snapshot was deleted to make room for others.",
+                ),
                 DeleteReason::Memory => {
                     (Warning, "shadow_deleted_no_memory", "A snapshot was deleted: memory was short.")
                 }

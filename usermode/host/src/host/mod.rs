@@ -59,7 +59,7 @@ pub struct Host {
     started: FileTime,
     /// Where the volume can be seen; known once everything is up.
     fuse_dir: Mutex<Option<PathBuf>>,
-    nbd_uri: Mutex<Option<Box<dyn Fn(&str) -> String + Send + Sync>>>,
+    nbd_address: Mutex<Option<crate::net::Address>>,
     stopping: AtomicBool,
     stop: (Mutex<bool>, Condvar),
 }
@@ -90,7 +90,7 @@ impl Host {
         let shell = Shell::start(Arc::clone(&live), other.clone(), config)
             .with_context(|| format!("loading the snapshots of {}", options.image.path.display()))?;
         let users = Arc::new(Users::default());
-        let storage = Storage::new(&shell, other)?;
+        let storage = Storage::new(&shell, other, socket.with_extension("files"))?;
         let hook = Arc::clone(&users);
         let tree = Tree::with_open_hook(Box::new(move |file, writable, _| match writable && file == LIVE {
             true => hook.enter().map(|guard| Box::new(guard) as fuse::OpenGuard),
@@ -109,7 +109,7 @@ impl Host {
             mount_point: Mutex::new(options.mount_point.clone()),
             started: now(),
             fuse_dir: Mutex::new(None),
-            nbd_uri: Mutex::new(None),
+            nbd_address: Mutex::new(None),
             stopping: AtomicBool::new(false),
             stop: (Mutex::new(false), Condvar::new()),
             options,
@@ -133,6 +133,9 @@ impl Host {
             running.threads.push(thread.context("starting a thread")?);
         }
         if let Some(folder) = &host.options.fuse {
+            if fuse::clear_stale(folder)? {
+                eprintln!("vsshost: removed the mount of a host that died at {}", folder.display());
+            }
             let session = fuse::mount(folder, &host.tree, &fuse::Options::default())?;
             *lock(&host.fuse_dir) = Some(session.mountpoint().to_owned());
             running.fuse = Some(session);
@@ -140,8 +143,7 @@ impl Host {
         if let Some(address) = &host.options.nbd {
             let door = Door::new(Arc::clone(&host.exports), Arc::clone(&host.users));
             let server = nbd::Server::start(address, Arc::new(door), nbd::Limits::default())?;
-            let address = server.address().clone();
-            *lock(&host.nbd_uri) = Some(Box::new(move |export| nbd::uri(&address, export)));
+            *lock(&host.nbd_address) = Some(server.address().clone());
             running.nbd = Some(server);
         }
         let service = Arc::clone(&host) as Arc<dyn control::Service>;
@@ -164,7 +166,7 @@ impl Host {
     /// The live volume's URI for NBD clients.
     #[must_use]
     pub fn nbd_uri(&self, export: &str) -> Option<String> {
-        lock(&self.nbd_uri).as_ref().map(|uri| uri(export))
+        lock(&self.nbd_address).as_ref().map(|address| nbd::uri(address, export))
     }
 
     /// The folder with the files.
@@ -210,10 +212,10 @@ impl Running {
             nbd.shutdown();
         }
         let mut result = Ok(());
-        if let Some(mut session) = self.fuse.take() {
-            if let Err(error) = session.unmount() {
-                result = Err(error).context("unmounting; detached instead");
-            }
+        if let Some(mut session) = self.fuse.take()
+            && let Err(error) = session.unmount()
+        {
+            result = Err(error).context("unmounting; detached instead");
         }
         self.host.storage.close();
         self.host.shell.close();

@@ -56,25 +56,18 @@ impl Host {
         let bytes = self.store_size(wanted.size);
         let file = allocator.files.create(store.as_bytes(), bytes).map_err(|why| self.ntfs_error(why))?;
         let runs = extents(&file);
-        let prepared = self.vacate(&allocator, &runs, 0).map_err(|why| self.error(Code::Io, format!("{why:#}"))).and_then(
-            |()| {
+        let prepared =
+            self.vacate(&allocator, &runs, 0).map_err(|why| self.error(Code::Io, format!("{why:#}"))).and_then(|()| {
                 let snapshot = NewSnapshot { store, info, file_reference: file.file_reference, extents: runs };
                 self.shell.prepare(snapshot).map_err(|why| self.engine_error("preparing the snapshot", why))
-            },
-        );
+            });
         if let Err(error) = prepared {
             // What the engine had taken over it gives back itself.
             let _ = allocator.files.delete(store.as_bytes());
             return Err(error);
         }
-        *open = Some(OpenSet {
-            set,
-            store,
-            stage: Stage::Prepared,
-            held_since: None,
-            free: None,
-            limit: Duration::ZERO,
-        });
+        *open =
+            Some(OpenSet { set, store, stage: Stage::Prepared, held_since: None, free: None, limit: Duration::ZERO });
         Ok((set, shadow))
     }
 
@@ -231,10 +224,9 @@ impl Host {
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let name = || WideString::try_from_str(&machine).map_err(|why| self.error(Code::Internal, why.to_string()));
         let (application, kind) = match wanted.context {
-            Context::ClientAccessible => (
-                ondisk::APP_CLIENT_ACCESSIBLE,
-                attributes::CLIENT_ACCESSIBLE | attributes::NO_WRITERS,
-            ),
+            Context::ClientAccessible => {
+                (ondisk::APP_CLIENT_ACCESSIBLE, attributes::CLIENT_ACCESSIBLE | attributes::NO_WRITERS)
+            }
             Context::AppRollback => (ondisk::APP_PERSISTENT, attributes::AUTORECOVER),
         };
         let always = attributes::PERSISTENT | attributes::NO_AUTO_RELEASE | attributes::DIFFERENTIAL;

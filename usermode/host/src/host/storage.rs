@@ -30,7 +30,8 @@ pub(super) struct Storage {
     /// It has a file system in which store files can be made.
     ntfs: bool,
     /// The same as a file, for programs that the host runs: a private mount that nobody else uses.
-    private: Mutex<Option<(Session, tempfile::TempDir)>>,
+    private: Mutex<Option<Session>>,
+    folder: PathBuf,
 }
 
 /// An allocator, and what keeps others away while it is used.
@@ -42,7 +43,7 @@ pub(super) struct Allocator<'a> {
 }
 
 impl Storage {
-    pub(super) fn new(shell: &Shell, other: Option<Arc<Volume>>) -> Result<Self> {
+    pub(super) fn new(shell: &Shell, other: Option<Arc<Volume>>, folder: PathBuf) -> Result<Self> {
         let local = other.is_none();
         // Growing a store must not wait for space in the store.
         let live: Arc<dyn BlockDevice> = shell.live(Priority::Reserve);
@@ -51,7 +52,7 @@ impl Storage {
         if !ntfs && !local {
             bail!("the storage volume holds no NTFS file system: store files are made through one");
         }
-        Ok(Self { live, device, local, ntfs, private: Mutex::new(None) })
+        Ok(Self { live, device, local, ntfs, private: Mutex::new(None), folder })
     }
 
     /// Bytes of the volume with the store files.
@@ -63,24 +64,24 @@ impl Storage {
     fn private_path(&self, name: &str) -> Result<PathBuf> {
         let mut private = lock(&self.private);
         if private.is_none() {
-            let folder = tempfile::Builder::new().prefix("vsshost-").tempdir().context("a private folder")?;
+            // At a fixed place, so that what a killed host left behind is found and removed.
+            fuse::clear_stale(&self.folder)?;
+            std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
             let tree = Tree::new();
             tree.add(VOLUME, Arc::clone(&self.live))?;
             tree.add(STORAGE, Arc::clone(&self.device))?;
-            let session = fuse::mount(folder.path(), &tree, &fuse::Options::default())
+            let session = fuse::mount(&self.folder, &tree, &fuse::Options::default())
                 .context("mounting the volume privately, to make store files")?;
-            *private = Some((session, folder));
+            *private = Some(session);
         }
-        match private.as_ref() {
-            Some((session, _)) => Ok(session.mountpoint().join(name)),
-            None => bail!("the private mount is gone"),
-        }
+        Ok(self.folder.join(name))
     }
 
     /// Ends the private mount.
     pub(super) fn close(&self) {
-        if let Some((mut session, _folder)) = lock(&self.private).take() {
+        if let Some(mut session) = lock(&self.private).take() {
             let _ = session.unmount();
+            let _ = std::fs::remove_dir(&self.folder);
         }
     }
 }

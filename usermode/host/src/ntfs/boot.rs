@@ -72,7 +72,10 @@ impl Geometry {
         if ntfs.size() > size {
             return Err(Error::NotNtfs(format!("file system of {} bytes on a device of {size}", ntfs.size())));
         }
-        if geometry.clusters == 0 || ntfs.file_record_size() > MAX_FILE_RECORD || geometry.file_record_size % 512 != 0 {
+        if geometry.clusters == 0
+            || ntfs.file_record_size() > MAX_FILE_RECORD
+            || !geometry.file_record_size.is_multiple_of(512)
+        {
             return Err(Error::NotNtfs(format!("boot sector with impossible sizes: {geometry:?}")));
         }
         Ok(geometry)

@@ -33,7 +33,7 @@ pub(super) fn apply_fixup(record: &mut [u8], signature: &[u8; 4]) -> Result<(), 
     }
     let strides = record.len() / STRIDE;
     let (array, count) = le16(record, 4).zip(le16(record, 6)).ok_or("record too short")?;
-    if strides == 0 || record.len() % STRIDE != 0 || usize::from(count) != strides + 1 {
+    if strides == 0 || !record.len().is_multiple_of(STRIDE) || usize::from(count) != strides + 1 {
         return Err(format!("update sequence of {count} entries in a record of {} bytes", record.len()));
     }
     let array = usize::from(array);

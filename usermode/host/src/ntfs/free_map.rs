@@ -244,7 +244,7 @@ fn clear_bits(bytes: &mut [u8], first: usize, end: usize) {
     let end = end.min(bytes.len() * 8);
     let mut bit = first;
     while bit < end {
-        if bit % 8 == 0 && end - bit >= 8 {
+        if bit.is_multiple_of(8) && end - bit >= 8 {
             let whole = end / 8;
             bytes[bit / 8..whole].fill(0);
             bit = whole * 8;

@@ -47,7 +47,8 @@ impl LiveDevice {
     /// The range without what users do not write.
     fn parts(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut parts = Vec::with_capacity(2);
-        let inside = self.inner.has_header.load(Ordering::Acquire) && range.start < HEADER.end && HEADER.start < range.end;
+        let inside =
+            self.inner.has_header.load(Ordering::Acquire) && range.start < HEADER.end && HEADER.start < range.end;
         if inside {
             parts.push(range.start..HEADER.start.max(range.start));
             parts.push(HEADER.end.min(range.end)..range.end);

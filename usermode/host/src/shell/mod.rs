@@ -411,8 +411,7 @@ impl Inner {
                     return Admission::Engine;
                 }
                 Decision::Wait => {
-                    let waiter =
-                        Arc::new(Waiter { released: AtomicBool::new(false), thread: std::thread::current() });
+                    let waiter = Arc::new(Waiter { released: AtomicBool::new(false), thread: std::thread::current() });
                     state.waiting.insert(id, Arc::clone(&waiter));
                     self.dispatch(&mut state);
                     drop(state);

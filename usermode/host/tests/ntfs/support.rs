@@ -193,6 +193,21 @@ impl Mount {
         Self { place }
     }
 
+    /// Starts a FUSE server that stays in the foreground, and waits until something is mounted.
+    pub(crate) fn start(program: &str, arguments: impl Fn(&Path) -> Vec<String>) -> Self {
+        let place = tempfile::Builder::new().prefix("vsshost-ntfs-test-mount-").tempdir().unwrap().keep();
+        let mut server = Command::new(program).args(arguments(&place)).spawn().unwrap();
+        let below = fs::metadata(place.parent().unwrap()).unwrap().dev();
+        let mounted = (0..2000).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            fs::metadata(&place).is_ok_and(|metadata| metadata.dev() != below)
+        });
+        assert!(mounted, "{program}: {:?}", server.try_wait());
+        // It ends when it is unmounted; this reaps it.
+        std::thread::spawn(move || server.wait());
+        Self { place }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.place
     }

@@ -253,6 +253,30 @@ fn volumes_of_others_are_not_touched() {
     assert!(fs::read(volume.path()).unwrap() == before, "not one byte written");
 }
 
+#[test]
+fn the_volume_may_be_a_file_of_a_fuse_server() {
+    // As the host serves it: ntfs-3g writes to a FUSE file, we read what is below.
+    if !can_run(&NTFS_PROGRAMS) || !can_run(&["nbdfuse", "nbdkit"]) {
+        return;
+    }
+    let volume = TestVolume::new(4096, 64 << 20);
+    let image = volume.path();
+    let served = Mount::start("nbdfuse", |place| {
+        let place = place.to_str().unwrap().to_owned();
+        [&place, "--command", "nbdkit", "-s", "file", image.to_str().unwrap()].map(String::from).to_vec()
+    });
+    let store = NtfsStore::unmounted(volume.device(), served.path().join("nbd")).unwrap();
+    let catalog = store.catalog().unwrap();
+    let file = store.create(&FIRST, 8 << 20).unwrap();
+    file.extents.iter().for_each(|extent| volume.write(extent, pattern(7)));
+    let grown = store.grow(&FIRST, 20 << 20).unwrap();
+    drop(served);
+    assert_witnessed(&volume, &catalog);
+    assert_witnessed(&volume, &grown);
+    assert_content(&volume, &file, 7, u64::MAX);
+    volume.assert_sound();
+}
+
 /// Sets the dirty flag in `$VOLUME_INFORMATION` (record 3, attribute 0x70, value +0xa).
 fn set_dirty(volume: &TestVolume) {
     let boot = volume.read(0, 512);
