@@ -17,6 +17,8 @@
 //! - Punching a hole and zeroing a range are passed on. Both leave zeros, so neither becomes a trim, after which the
 //!   content is undefined.
 //! - A slow write (one that waits for its copy-on-write, or for a snapshot to be committed) never blocks a read.
+//!   Other writes go on as well, until somebody calls fsync or fallocate: the kernel lets those wait for the writes of
+//!   the same file that are under way, and later writes wait for them.
 //! - A file's size never changes. A write behind the end says ENOSPC, as on a disk.
 //! - A file that was removed while open answers as its device does.
 

@@ -14,6 +14,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// How long writes in flight may take to end, for one attempt to hold all others.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+const HOLD_ATTEMPTS: u32 = 5;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
+
 /// A snapshot set that is being made.
 pub(super) struct OpenSet {
     pub(super) set: Guid,
@@ -79,16 +84,30 @@ impl Host {
             return Err(self.error(Code::BadState, "the set is not prepared"));
         }
         self.sync_mount();
+        let mut attempts = 0;
+        while let Err(why) = self.try_hold(open, limit)? {
+            attempts += 1;
+            if why != RequestError::Busy || attempts == HOLD_ATTEMPTS {
+                return Err(self.engine_error("holding writes", why));
+            }
+            // Writes in flight may wait for a store that grows: that gets its turn now.
+            std::thread::sleep(BETWEEN_ATTEMPTS);
+        }
+        open.stage = Stage::Held;
+        open.held_since = Some(Instant::now());
+        open.limit = limit;
+        Ok(())
+    }
+
+    /// Holds writes between two changes of store files.
+    fn try_hold(&self, open: &mut OpenSet, limit: Duration) -> Result<Result<(), RequestError>, Error> {
+        let _turn = lock(&self.storage.turn);
         let device = self.shell.live(Priority::User);
         if self.storage.local || ntfs::is_ntfs(&*device).unwrap_or(false) {
             let builder = FreeMapBuilder::prepare(&*device).map_err(|why| self.ntfs_error(why))?;
             open.free = Some(builder);
         }
-        self.shell.hold_writes(limit).map_err(|why| self.engine_error("holding writes", why))?;
-        open.stage = Stage::Held;
-        open.held_since = Some(Instant::now());
-        open.limit = limit;
-        Ok(())
+        Ok(self.shell.hold_writes(limit, DRAIN_LIMIT))
     }
 
     /// Makes the snapshot of the held moment and shows it. Gives the time since writes were held.

@@ -13,7 +13,8 @@ use engine::{Extent, Priority};
 use ondisk::Guid;
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// Names of the two volumes in the private mount.
 const VOLUME: &str = "volume";
@@ -32,6 +33,9 @@ pub(super) struct Storage {
     /// The same as a file, for programs that the host runs: a private mount that nobody else uses.
     private: Mutex<Option<Session>>,
     folder: PathBuf,
+    /// One change of store files at a time, and none while writes are held: whoever looks at the file system then
+    /// finds its records whole. Whoever has the turn may hold writes.
+    pub(super) turn: Mutex<()>,
 }
 
 /// An allocator, and what keeps others away while it is used.
@@ -40,7 +44,12 @@ pub(super) struct Allocator<'a> {
     /// Files are made through somebody's mount: writes pass the engine as that mount's own.
     pub(super) mounted: bool,
     _ours: Option<Ours<'a>>,
+    /// Given up last.
+    _turn: MutexGuard<'a, ()>,
 }
+
+/// How often somebody looks whether a hold is over.
+const HOLD_POLL: Duration = Duration::from_millis(5);
 
 impl Storage {
     pub(super) fn new(shell: &Shell, other: Option<Arc<Volume>>, folder: PathBuf) -> Result<Self> {
@@ -52,7 +61,7 @@ impl Storage {
         if !ntfs && !local {
             bail!("the storage volume holds no NTFS file system: store files are made through one");
         }
-        Ok(Self { live, device, local, ntfs, private: Mutex::new(None), folder })
+        Ok(Self { live, device, local, ntfs, private: Mutex::new(None), folder, turn: Mutex::new(()) })
     }
 
     /// Bytes of the volume with the store files.
@@ -90,11 +99,24 @@ impl Host {
     /// The one who may make, change and delete store files at this moment.
     pub(super) fn allocator(&self) -> Result<Allocator<'_>> {
         if !self.storage.local {
+            let turn = self.take_turn();
             let path = self.storage.private_path(STORAGE)?;
             let files = NtfsStore::unmounted(Arc::clone(&self.storage.device), path)?;
-            return Ok(Allocator { files: Arc::new(files), mounted: false, _ours: None });
+            return Ok(Allocator { files: Arc::new(files), mounted: false, _ours: None, _turn: turn });
         }
         self.live_allocator()
+    }
+
+    /// Waits until nobody else changes store files and writes pass, which is soon: a hold has a limit.
+    fn take_turn(&self) -> MutexGuard<'_, ()> {
+        loop {
+            let turn = lock(&self.storage.turn);
+            if !self.shell.holding() {
+                return turn;
+            }
+            drop(turn);
+            std::thread::sleep(HOLD_POLL);
+        }
     }
 
     /// The same for files on the served volume itself.
@@ -106,10 +128,11 @@ impl Host {
                 self.options.image.path.display()
             );
         }
+        let turn = self.take_turn();
         let mount_point = lock(&self.mount_point).clone();
         if let Some(mount_point) = mount_point {
             let files = NtfsStore::mounted(Arc::clone(&storage.live), mount_point)?.shielded();
-            return Ok(Allocator { files: Arc::new(files), mounted: true, _ours: None });
+            return Ok(Allocator { files: Arc::new(files), mounted: true, _ours: None, _turn: turn });
         }
         let clients = self.exports_of_live();
         if clients > 0 && !self.options.nbd_clients_are_raw {
@@ -127,7 +150,7 @@ impl Host {
         }
         let path = storage.private_path(VOLUME)?;
         let files = NtfsStore::unmounted(Arc::clone(&storage.live), path)?;
-        Ok(Allocator { files: Arc::new(files), mounted: false, _ours: ours })
+        Ok(Allocator { files: Arc::new(files), mounted: false, _ours: ours, _turn: turn })
     }
 
     fn exports_of_live(&self) -> usize {

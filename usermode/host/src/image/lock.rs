@@ -20,7 +20,7 @@ use std::time::Duration;
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
-const READ_ONLY_HINT: &str = "; stop it first";
+const HINT: &str = "; stop it first";
 
 /// Locks the image for as long as `file` is open.
 pub(super) fn lock(file: &File, path: &Path, access: Access) -> Result<(), ImageError> {
@@ -30,7 +30,7 @@ pub(super) fn lock(file: &File, path: &Path, access: Access) -> Result<(), Image
         Access::ReadWrite => (FlockOperation::NonBlockingLockExclusive, libc::F_WRLCK),
     };
     let failed = |source| ImageError::Io { path: path.to_owned(), doing: "lock", source };
-    let in_use = |holder| ImageError::InUse { path: path.to_owned(), holder, hint: READ_ONLY_HINT };
+    let in_use = |holder| ImageError::InUse { path: path.to_owned(), holder, hint: HINT };
 
     if access == Access::ReadWrite
         && let Some(device) = loop_device(file)

@@ -85,7 +85,7 @@ pub fn free_clusters(device: &dyn BlockDevice) -> Result<(u64, u64)> {
     Ok((free, free * geometry.cluster_size))
 }
 
-/// Makes the bitmap in two steps, so that the time for which writes are held does not depend on the directories.
+/// Makes the bitmap in two steps, so that writes are held for little more than reading `$Bitmap`.
 ///
 /// [`prepare`](Self::prepare) does everything while the volume is in use; [`finish`](Self::finish), with writes held
 /// and the file system flushed, reads `$Bitmap` and the runs of the excluded files once more and redoes only what
@@ -120,10 +120,7 @@ impl FreeMapBuilder {
     fn prepare_once(device: &dyn BlockDevice) -> Result<Self> {
         let volume = Volume::open(device)?;
         let geometry = *volume.geometry();
-        let mut page_files = Vec::new();
-        for name in PAGE_FILES {
-            page_files.extend(find_entry(&volume, ROOT, name)?.map(|entry| entry.file_reference));
-        }
+        let page_files = page_files(&volume)?;
         let directory = find_entry(&volume, ROOT, DIRECTORY)?.map(|entry| entry.file_reference);
         let mut builder = Self {
             geometry,
@@ -140,13 +137,17 @@ impl FreeMapBuilder {
         Ok(builder)
     }
 
-    /// The bitmap as it is now, with writes held. `device` is the one that was prepared. A page file that appeared in
-    /// between is preserved like any file; one that went is not excluded any more.
+    /// The bitmap as it is now, with writes held. `device` is the one that was prepared. A volume without page
+    /// files is not searched for new ones, which are then preserved like any file.
     pub fn finish(mut self, device: &dyn BlockDevice) -> Result<BlockBitmap> {
         let volume = Volume::open(device)?;
         if *volume.geometry() != self.geometry {
             // Resized in between: nothing prepared holds.
             return free_map(device);
+        }
+        if !self.page_files.is_empty() {
+            // By name, not by reference: one that was renamed is a user's file now.
+            self.page_files = page_files(&volume)?;
         }
         let excluded = self.excluded_clusters(&volume)?;
         let clusters = read_bitmap(&volume)?;
@@ -205,6 +206,15 @@ impl FreeMapBuilder {
         let count = bits.len().min(room);
         self.map.bytes[byte..byte + count].copy_from_slice(&bits[..count]);
     }
+}
+
+/// File references of the page files in the root.
+fn page_files(volume: &Volume<'_>) -> Result<Vec<u64>> {
+    let mut references = Vec::new();
+    for name in PAGE_FILES {
+        references.extend(find_entry(volume, ROOT, name)?.map(|entry| entry.file_reference));
+    }
+    Ok(references)
 }
 
 /// Clusters of a chunk: (first, past the last).

@@ -208,8 +208,8 @@ impl Shell {
     /// Holds writes until `limit` has passed at the most. Returns when none is in flight.
     ///
     /// # Errors
-    /// `BadState` if they are held already, `Busy` if they could not be held within the limit.
-    pub fn hold_writes(&self, limit: Duration) -> Result<(), RequestError> {
+    /// `BadState` if they are held already, `Busy` if those in flight did not end within `drain` (and `limit`).
+    pub fn hold_writes(&self, limit: Duration, drain: Duration) -> Result<(), RequestError> {
         let after = self.newest();
         {
             let mut state = self.inner.lock();
@@ -217,7 +217,7 @@ impl Shell {
             state.hold_until = Some(Instant::now() + limit);
             self.inner.dispatch(&mut state);
         }
-        match self.wait_for(after, limit, |event| matches!(event, Event::Held).then_some(())) {
+        match self.wait_for(after, limit.min(drain), |event| matches!(event, Event::Held).then_some(())) {
             Some(()) => Ok(()),
             None => {
                 let _ = self.release_writes();

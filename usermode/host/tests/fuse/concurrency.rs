@@ -119,7 +119,13 @@ fn concurrent_readers_and_writers_see_what_was_written() {
 fn fio(path: &Path, engine: &[&str]) {
     let name = format!("--filename={}", path.display());
     let mut arguments = vec![name.as_str(), "--name=verify", "--rw=randwrite", "--verify=crc32c", "--verify_fatal=1"];
-    arguments.extend(["--verify_backlog=64", "--allow_file_create=0", "--overwrite=1", "--fallocate=none"]);
+    arguments.extend([
+        "--verify_backlog=64",
+        "--verify_state_save=0",
+        "--allow_file_create=0",
+        "--overwrite=1",
+        "--fallocate=none",
+    ]);
     arguments.extend(engine);
     let _ = run_ok("fio", &arguments, &[]);
 }

@@ -2,10 +2,11 @@
 //! The free map against a slow evaluation of its rule over `ntfscat $Bitmap` and `ntfsinfo` runs.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use vsshost::ntfs::{BLOCK_SIZE, BlockBitmap, Extent, FreeMapBuilder, Volume, free_clusters, free_map};
+use vsshost::ntfs::{BLOCK_SIZE, BlockBitmap, Extent, FileKey, FreeMapBuilder, Volume, free_clusters, free_map};
 
 use crate::support::{CLUSTER_SIZES, NTFS_PROGRAMS, SVI, TestVolume, can_run};
 
@@ -108,6 +109,51 @@ fn finish_sees_what_changed_after_prepare() {
         let mut excluded = volume.witness(&format!("{SVI}/{CATALOG}")).extents;
         excluded.extend(volume.witness(&format!("{SVI}/{{00000001-0000-0000-0000-000000000000}}{CATALOG}")).extents);
         assert_bits(&map, &expected(&volume, &excluded));
+    }
+}
+
+#[test]
+fn a_renamed_page_file_is_preserved() {
+    if !can_run(&NTFS_PROGRAMS) {
+        return;
+    }
+    let volume = TestVolume::new(4096, 32 << 20);
+    fs::write(volume.mount().path().join("pagefile.sys"), vec![1; 3_000_000]).unwrap();
+    let builder = FreeMapBuilder::prepare(&*volume.device()).unwrap();
+    let excluded = volume.witness("pagefile.sys").extents;
+    assert_bits(&free_map(&*volume.device()).unwrap(), &expected(&volume, &excluded));
+    let mount = volume.mount();
+    fs::rename(mount.path().join("pagefile.sys"), mount.path().join("precious")).unwrap();
+    drop(mount);
+    // Not one cluster was allocated or freed in between.
+    assert_bits(&builder.finish(&*volume.device()).unwrap(), &expected(&volume, &[]));
+}
+
+#[test]
+fn bits_past_the_last_cluster_mean_nothing() {
+    if !can_run(&NTFS_PROGRAMS) {
+        return;
+    }
+    for cluster_size in [512, 4096, 8192] {
+        // The last block has clusters, but not only.
+        let volume = TestVolume::new(cluster_size, (32 << 20) + 17 * 512);
+        let before = free_map(&*volume.device()).unwrap();
+        let device = volume.device();
+        let opened = Volume::open(&*device).unwrap();
+        let clusters = opened.geometry().clusters;
+        let bitmap = opened.file(FileKey::Record(6)).unwrap().data.extents;
+        let file = fs::OpenOptions::new().write(true).open(volume.path()).unwrap();
+        // mkntfs sets the bits past the end; another formatter need not. All of the last 64 bits say 'free'.
+        let byte = clusters / 8 / 8 * 8;
+        file.write_all_at(&[0; 8], bitmap[0].volume_offset + byte).unwrap();
+        let after = free_map(&*volume.device()).unwrap();
+        let last = before.blocks() - 1;
+        assert!(!after.get(last) && !after.get(last + 1), "the last block holds the backup boot sector");
+        let whole = clusters * cluster_size / BLOCK_SIZE;
+        for block in 0..after.blocks() {
+            let freed = block >= byte * 8 * cluster_size / BLOCK_SIZE && block < whole;
+            assert_eq!(after.get(block), before.get(block) || freed, "block {block} of {whole}");
+        }
     }
 }
 
