@@ -213,3 +213,21 @@ fn an_unreadable_sector_is_reported_where_it_is() {
     }
     assert_eq!(free_map(&Damaged::new(&bytes)).unwrap(), map);
 }
+
+#[test]
+fn an_attribute_cut_off_by_its_record_is_damage() {
+    if !can_run(&NTFS_PROGRAMS) {
+        return;
+    }
+    let (_volume, bytes) = sound();
+    let mut device = Damaged::new(&bytes);
+    let mft = u64::from_le_bytes(bytes[0x30..0x38].try_into().unwrap()) * 4096;
+    // $Bitmap's record has one attribute left, in its last 16 bytes: a non-resident $DATA without room for its header.
+    let record = mft + 6 * 1024;
+    device.put(record + 0x14, &1008_u16.to_le_bytes());
+    device.put(record + 0x18, &1024_u32.to_le_bytes());
+    device.put(record + 1008, &[0x80, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+    let error = free_map(&device).unwrap_err();
+    // The `ntfs` crate panics here, which is why it is guarded.
+    assert!(error.to_string().contains("file record 6: lengths that contradict each other"), "{error}");
+}

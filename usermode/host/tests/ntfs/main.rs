@@ -8,7 +8,6 @@ mod fragmented;
 mod free_map;
 mod hostile;
 mod mounted;
-mod plain;
 mod support;
 mod unmounted;
 mod windows;

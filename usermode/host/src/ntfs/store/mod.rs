@@ -5,7 +5,6 @@
 //! |---|---|---|
 //! | NTFS, mounted by nobody | ntfs-3g in a private mount, for as long as a call lasts | `ntfsfallocate`, initialized size 0 |
 //! | NTFS, mounted by ntfs-3g at a known place | that mount | writing zeros |
-//! | no NTFS | [`PlainStore`], linear space | nothing: only we use it |
 //!
 //! After each change the file is looked up on the device below and must be there as asked: allocated in full, plain
 //! (not sparse, compressed or encrypted), with every run that it had before still in place.
@@ -15,7 +14,6 @@ mod directory;
 mod files;
 mod mounted;
 mod placement;
-mod plain;
 mod private_mount;
 mod security;
 
@@ -24,7 +22,6 @@ use super::error::Result;
 use super::extent::{BLOCK_SIZE, Extent};
 
 pub use files::NtfsStore;
-pub use plain::PlainStore;
 
 /// A store (or the catalogue) as the engine uses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
