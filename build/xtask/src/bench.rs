@@ -20,7 +20,11 @@ mod snapshot_read;
 mod target;
 mod volume;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
@@ -33,6 +37,7 @@ use self::{
     volume::Volume,
 };
 use crate::{
+    process,
     setup::{self, Purpose},
     workspace,
 };
@@ -73,8 +78,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(Purpose::Bench)?;
     let parent = args.folder.clone().unwrap_or_else(|| workspace::root().join("target/bench"));
     fs::create_dir_all(&parent).with_context(|| format!("make the folder {}", parent.display()))?;
+    let _lock = lock(&parent)?;
+    sweep(&parent)?;
     let scratch = tempfile::Builder::new()
-        .prefix("run-")
+        .prefix(RUN)
         .tempdir_in(&parent)
         .with_context(|| format!("make a folder in {}", parent.display()))?;
 
@@ -94,6 +101,36 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// What the folder of a run starts with.
+const RUN: &str = "run-";
+
+/// Folders of a run that something may be mounted on.
+const MOUNTS: [&str; 2] = ["mount", snapshot_read::MOUNT];
+
+/// One run at a time: two would measure each other, and [`sweep`] must not meet a live one. Held until dropped.
+fn lock(parent: &Path) -> Result<File> {
+    let path = parent.join("lock");
+    let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+    file.try_lock().with_context(|| format!("another benchmark runs in {}", parent.display()))?;
+    Ok(file)
+}
+
+/// Removes what an interrupted run left behind.
+fn sweep(parent: &Path) -> Result<()> {
+    for entry in fs::read_dir(parent).with_context(|| format!("read the folder {}", parent.display()))? {
+        let path = entry.with_context(|| format!("read the folder {}", parent.display()))?.path();
+        if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(RUN)) {
+            continue;
+        }
+        for mount in MOUNTS {
+            // Fails where nothing is mounted, which is the usual case; if it fails for another reason, so does removing.
+            let _ = process::quiet_output(Command::new("fusermount3").args(["-u", "-z"]).arg(path.join(mount)));
+        }
+        fs::remove_dir_all(&path).with_context(|| format!("remove what an earlier run left in {}", path.display()))?;
+    }
+    Ok(())
+}
+
 struct Bench {
     volume: Volume,
     scratch: PathBuf,
@@ -107,7 +144,7 @@ impl Bench {
                 eprintln!("counting: {}, {workload}", target.name());
                 let backing = self.folder("counted")?;
                 self.volume.copy_to(&backing.join("volume.img"))?;
-                let counted = CountingFolder::mount(&backing, &self.folder("mount")?)?;
+                let counted = CountingFolder::mount(&backing, &self.folder(MOUNTS[0])?)?;
                 let place = self.place(counted.path())?;
                 let served = target.start(&place)?;
                 let mut result = WriteResult::new(target.as_ref(), workload);
@@ -155,7 +192,7 @@ impl Bench {
         Ok(path)
     }
 
-    fn place(&self, files: &std::path::Path) -> Result<Place> {
+    fn place(&self, files: &Path) -> Result<Place> {
         let place = Place { files: files.to_owned(), run: self.folder("run")? };
         // A Unix socket's name may have 107 bytes; what comes of a longer one is hard to read from a peer's message.
         ensure!(place.socket().as_os_str().len() < 108, "{} is too long: use --folder", place.socket().display());

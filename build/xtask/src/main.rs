@@ -5,6 +5,7 @@
 //! programs; none of them is needed to build the crates themselves.
 
 mod bench;
+mod demo;
 mod lint;
 mod no_std;
 mod process;
@@ -30,6 +31,8 @@ enum Command {
     Setup(setup::Args),
     /// Formatting, clippy, documentation, licences, and the rules of the source tree
     Lint,
+    /// Show everything on a live NTFS volume (as root), and prove what is shown
+    Demo(demo::Args),
     /// Everything that CI runs
     Test(test::Args),
     /// Build the no_std crates for a bare target and prove that they cannot panic
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Setup(args) => setup::run(&args),
         Command::Lint => lint::run(),
+        Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::NoStdCheck => no_std::run(),
         Command::Bench(args) => bench::run(&args),

@@ -10,6 +10,9 @@ use crate::{
     steps::{Count, Steps},
 };
 
+/// Histories that the simulator plays; a few minutes on two cores.
+const SEEDS: u32 = 10_000;
+
 /// Arguments of `cargo xtask test`.
 #[derive(ClapArgs)]
 pub(crate) struct Args {
@@ -27,6 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.run("lint", lint::checks);
     steps.run("cargo test", cargo_test);
     if !args.quick {
+        steps.run("simulator", simulator);
         steps.run("no-std-check", no_std::checks);
     }
     steps.finish()
@@ -49,6 +53,14 @@ fn cargo_test(count: &mut Count) -> Result<()> {
     if count.passed == 0 {
         bail!("`cargo test` ran no test");
     }
+    Ok(())
+}
+
+/// The engine against disks that crash, tear and fail; a violation prints the seed that shows it again.
+fn simulator(count: &mut Count) -> Result<()> {
+    let seeds = SEEDS.to_string();
+    process::run(process::cargo().args(["run", "--release", "--package", "sim", "--", "--seeds", &seeds]))?;
+    count.passed += 1;
     Ok(())
 }
 

@@ -3,9 +3,12 @@
 
 use crate::error::{Error, Finding, FindingKind};
 use crate::partition::{DiskId, Kind, Layout, Partition, types};
-use crate::{gpt, mbr};
+use crate::{gpt, mbr, vecs};
 use alloc::vec::Vec;
 use gpt_disk_types::MasterBootRecord;
+
+/// Bytes of the largest sector that is supported.
+const LARGEST_SECTOR: usize = 4096;
 
 /// Where sectors come from.
 pub trait Reader {
@@ -49,7 +52,8 @@ pub(crate) struct Disk<R> {
     reader: R,
     pub(crate) sector_size: u32,
     pub(crate) sectors: u64,
-    pub(crate) sector: Vec<u8>,
+    /// One buffer for the largest sector: on the heap, for a driver's stack is small.
+    buffer: Vec<[u8; LARGEST_SECTOR]>,
 }
 
 impl<R: Reader> Disk<R> {
@@ -62,23 +66,39 @@ impl<R: Reader> Disk<R> {
         if sectors == 0 || bytes.is_none() {
             return Err(Error::DiskSize { sectors });
         }
-        let mut sector = Vec::new();
-        let length = usize::try_from(sector_size).map_err(|_| Error::SectorSize { bytes: sector_size })?;
-        sector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { lba: 0 })?;
-        sector.resize(length, 0);
-        Ok(Self { reader, sector_size, sectors, sector })
+        let mut buffer = Vec::new();
+        vecs::push(&mut buffer, [0; LARGEST_SECTOR]).map_err(|_| Error::OutOfMemory { lba: 0 })?;
+        Ok(Self { reader, sector_size, sectors, buffer })
     }
 
-    /// Reads sector `lba`, which must be on the disk, into `self.sector`.
+    /// Reads sector `lba`, which must be on the disk, for [`Self::sector`].
     pub(crate) fn read(&mut self, lba: u64) -> Result<(), Error<R::Error>> {
-        self.reader.read(lba, &mut self.sector).map_err(|source| Error::Read { lba, source })
+        let length = self.sector_length();
+        let sector = self.buffer.as_flattened_mut().get_mut(..length).unwrap_or_default();
+        self.reader.read(lba, sector).map_err(|source| Error::Read { lba, source })
+    }
+
+    /// The sector just read.
+    pub(crate) fn sector(&self) -> &[u8] {
+        self.buffer.as_flattened().get(..self.sector_length()).unwrap_or_default()
+    }
+
+    fn sector_length(&self) -> usize {
+        usize::try_from(self.sector_size).unwrap_or(LARGEST_SECTOR)
     }
 
     /// The sector just read as a master boot record, if it ends in 0x55AA.
     pub(crate) fn master_boot_record(&self) -> Option<MasterBootRecord> {
-        let bytes = self.sector.get(..size_of::<MasterBootRecord>())?;
+        let bytes = self.sector().get(..size_of::<MasterBootRecord>())?;
         let record: MasterBootRecord = bytemuck::try_pod_read_unaligned(bytes).ok()?;
         (record.signature == [0x55, 0xaa]).then_some(record)
+    }
+
+    /// Sectors that hold `bytes`.
+    pub(crate) fn sectors_for(&self, bytes: u64) -> u64 {
+        let size = u64::from(self.sector_size);
+        // The size is a power of two: a shift instead of a division, which would be one that could fail.
+        bytes.saturating_add(size.saturating_sub(1)) >> size.trailing_zeros()
     }
 
     pub(crate) fn unpartitioned(&self) -> Layout {
@@ -117,15 +137,12 @@ impl Layout {
         };
         let used = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX);
         let number = used.saturating_add(1);
-        self.partitions.try_reserve(1).map_err(|_| Error::OutOfMemory { lba: entry.lba })?;
-        self.partitions.push(Partition { number, offset, length, ..entry.partition });
-        Ok(())
+        let partition = Partition { number, offset, length, ..entry.partition };
+        vecs::push(&mut self.partitions, partition).map_err(|_| Error::OutOfMemory { lba: entry.lba })
     }
 
     pub(crate) fn find<E>(&mut self, lba: u64, kind: FindingKind) -> Result<(), Error<E>> {
-        self.findings.try_reserve(1).map_err(|_| Error::OutOfMemory { lba })?;
-        self.findings.push(Finding::new(lba, kind));
-        Ok(())
+        vecs::push(&mut self.findings, Finding::new(lba, kind)).map_err(|_| Error::OutOfMemory { lba })
     }
 }
 

@@ -68,7 +68,7 @@ fn read_header<R: Reader>(disk: &mut Disk<R>, lba: u64) -> Result<GptHeader, Ref
     read_sector(disk, lba)?;
     let damaged = |kind| Refusal::at(lba, kind);
     let header: GptHeader = disk
-        .sector
+        .sector()
         .get(..HEADER_BYTES)
         .and_then(|bytes| bytemuck::try_pod_read_unaligned(bytes).ok())
         .ok_or(damaged(FindingKind::Unreadable))?;
@@ -78,8 +78,9 @@ fn read_header<R: Reader>(disk: &mut Disk<R>, lba: u64) -> Result<GptHeader, Ref
     // Header size before checksum: it says how many bytes the checksum covers.
     let size = header.header_size.to_u32();
     let covered = usize::try_from(size).ok().filter(|size| *size >= HEADER_BYTES);
-    let covered =
-        covered.and_then(|size| disk.sector.get(..size)).ok_or(damaged(FindingKind::GptHeaderSize { value: size }))?;
+    let covered = covered
+        .and_then(|size| disk.sector().get(..size))
+        .ok_or(damaged(FindingKind::GptHeaderSize { value: size }))?;
     let computed = header_crc(covered);
     let stored = header.header_crc32.0.to_u32();
     if stored != computed {
@@ -112,7 +113,7 @@ fn entry_size<R: Reader>(disk: &Disk<R>, header: &GptHeader, lba: u64) -> Result
     let possible = || {
         let size = GptPartitionEntrySize::new(entry_size).ok()?.to_u64();
         let bytes = size.checked_mul(entries.into()).filter(|bytes| *bytes <= MAX_ENTRY_ARRAY_BYTES)?;
-        let end = first.checked_add(bytes.div_ceil(disk.sector_size.into()))?;
+        let end = first.checked_add(disk.sectors_for(bytes))?;
         (first >= 1 && end <= disk.sectors).then_some(size)
     };
     possible().ok_or(Refusal::at(lba, FindingKind::GptEntryArray { first, entries, entry_size }))
@@ -131,12 +132,12 @@ fn read_entries<R: Reader>(
     let sector_size = u64::from(disk.sector_size);
     let entries = u64::from(header.number_of_partition_entries.to_u32());
     let total = entries.saturating_mul(entry_size);
-    for index in 0..total.div_ceil(sector_size) {
+    for index in 0..disk.sectors_for(total) {
         let lba = first.saturating_add(index);
         read_sector(disk, lba)?;
         let start = index.saturating_mul(sector_size);
-        let used = usize::try_from(total.saturating_sub(start)).unwrap_or(usize::MAX).min(disk.sector.len());
-        let bytes = disk.sector.get(..used).unwrap_or_default();
+        let used = usize::try_from(total.saturating_sub(start)).unwrap_or(usize::MAX).min(disk.sector().len());
+        let bytes = disk.sector().get(..used).unwrap_or_default();
         digest.update(bytes);
         add_entries(&mut layout, disk.sectors, lba, start, entry_size, bytes).map_err(Refusal::Fatal)?;
     }

@@ -30,6 +30,7 @@ mod error;
 mod gpt;
 mod mbr;
 mod partition;
+mod vecs;
 
 pub use disk::{Reader, read_layout};
 pub use error::{Error, Finding, FindingKind};

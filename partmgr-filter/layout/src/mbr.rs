@@ -7,6 +7,7 @@
 use crate::disk::{Disk, Entry, Reader, is_extended};
 use crate::error::{Error, FindingKind};
 use crate::partition::{DiskId, Kind, Layout, Name, Partition, PartitionType, types};
+use crate::vecs;
 use alloc::vec::Vec;
 use gpt_disk_types::{Guid, MasterBootRecord, MbrPartitionRecord};
 
@@ -97,8 +98,7 @@ impl Extended {
             if visited.len() >= MAX_LOGICAL {
                 return layout.find(linked_from, FindingKind::ExtendedTooLong);
             }
-            visited.try_reserve(1).map_err(|_| Error::OutOfMemory { lba: at })?;
-            visited.push(at);
+            vecs::push(&mut visited, at).map_err(|_| Error::OutOfMemory { lba: at })?;
 
             disk.read(at)?;
             let Some(record) = disk.master_boot_record() else {

@@ -101,6 +101,7 @@ pub(crate) fn text(topic: Topic) -> String {
             text.push_str(
                 "\nvssadmin COMMAND /? explains a command. Options are /For=X or --for X; --json prints JSON.\n",
             );
+            text.push_str("Exit codes: 0 done, 1 failed or nothing found, 2 the command line makes no sense.\n");
         }
         Topic::Command(number) => {
             let Some(command) = COMMANDS.get(number) else { return text };

@@ -93,7 +93,7 @@ fn all_verbs(image: &Image) -> String {
 #[test]
 fn all_stores_name_one_long_list() {
     const LIST: u64 = 0x100_0000;
-    const BLOCKS: u64 = 2000;
+    const BLOCKS: u64 = 500;
     let image = Image::empty(1 << 30);
     let entries: Vec<_> = (0..CATALOG_ENTRIES * 64 / 2)
         .flat_map(|number| {

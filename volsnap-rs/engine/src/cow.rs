@@ -325,7 +325,7 @@ enum Standing {
 impl Engine {
     /// Takes a write as far as it gets. `true`: every block is saved.
     pub(crate) fn advance(&mut self, gate: &Gate, write: &mut Waiting) -> bool {
-        if !self.filtering() {
+        if !self.watching() {
             return true;
         }
         while write.cursor < write.end && gate.passes(write.cursor) {
@@ -395,14 +395,14 @@ impl Engine {
     /// A block that belongs to the diff area itself: whoever writes there destroys snapshots. They go first, durably;
     /// the write then passes.
     fn stand_protected(&mut self, block: u64) -> Option<Standing> {
-        if !self.config.same_volume {
-            return None;
-        }
         let offset = block.saturating_mul(BLOCK_SIZE);
         if self.live.uses(offset) {
             self.pending.forget_area = true;
             self.drop_through(u32::MAX, DeleteReason::StoreOverwritten);
             return Some(Standing::Blocked);
+        }
+        if !self.config.same_volume {
+            return None;
         }
         let inside = |store: &&crate::store::Store| {
             store.space.runs().iter().any(|run| offset.checked_sub(run.volume).is_some_and(|into| into < run.length))

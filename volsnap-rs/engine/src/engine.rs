@@ -17,7 +17,7 @@ use crate::types::{
 };
 use crate::vecs;
 use alloc::vec::Vec;
-use ondisk::{FileTime, Guid, VolumeHeader};
+use ondisk::{BLOCK_SIZE, FileTime, Guid, VolumeHeader};
 
 /// What the engine is told about its surroundings, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +150,8 @@ impl Engine {
             graveyard: Vec::new(),
             failed_flushes: 0,
         };
-        gate.open(engine.filtering());
+        engine.guard(gate);
+        gate.open(engine.watching());
         engine.pump(gate);
         Ok(engine)
     }
@@ -261,6 +262,8 @@ impl Engine {
         if self.has_area() || self.pending.area.is_some() {
             return Err(RequestError::BadState);
         }
+        // An older one that is still to be cut off goes with the new header.
+        self.pending.forget_area = false;
         self.pending.area = Some((VolumeHeader { catalog, ..header }, storage_catalog));
         self.pump(gate);
         Ok(())
@@ -534,16 +537,34 @@ impl Engine {
         self.stores.iter().any(Store::wanted)
     }
 
+    /// Whether the gate has to look: without snapshots there still is a catalog that must not be overwritten unnoticed,
+    /// or the next commit would write into somebody's data.
+    pub(crate) fn watching(&self) -> bool {
+        self.filtering() || (self.has_area() && !self.config.read_only)
+    }
+
+    /// Brings the gate's bits in line with the diff area. Without snapshots nothing else is looked at.
+    pub(crate) fn guard(&self, gate: &Gate) {
+        if self.config.read_only {
+            return;
+        }
+        if !self.filtering() {
+            gate.fill(|block| !self.live.uses(block.saturating_mul(BLOCK_SIZE)));
+        }
+        self.protect(gate);
+    }
+
     pub(crate) fn open(&mut self, gate: &Gate) {
         self.hold = Hold::Open;
-        gate.open(self.filtering());
+        gate.open(self.watching());
         self.pump(gate);
     }
 
     /// After the set of wanted snapshots changed.
     pub(crate) fn retarget(&mut self, gate: &Gate) {
+        self.guard(gate);
         if self.hold == Hold::Open {
-            gate.open(self.filtering());
+            gate.open(self.watching());
         }
         self.advance_all(gate);
     }

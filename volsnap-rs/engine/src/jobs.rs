@@ -15,7 +15,7 @@ use crate::store::{Growth, Life};
 use crate::types::{Command, DeleteReason, Event, IoError, NoMemory, Place, RequestError, Target, Token, TokenKind};
 use crate::vecs;
 use alloc::vec::Vec;
-use ondisk::{CatalogEntry, VOLUME_HEADER_OFFSET, VolumeHeader, snapshot_flags};
+use ondisk::{CatalogEntry, SnapshotEntry, VOLUME_HEADER_OFFSET, VolumeHeader, snapshot_flags};
 
 /// One I/O of a job.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) enum Work {
     Mark(u32),
     /// Removes a snapshot's catalog entries.
     Remove(u32),
+    /// Rewrites the entries of a snapshot whose removal failed.
+    Restore(u32),
     Renumber,
     /// Writes the range list of a grown store.
     Extend(u32),
@@ -133,6 +135,11 @@ impl Engine {
                 _ => {}
             }
         }
+        if let Some(store) =
+            self.stores.iter().find(|store| store.unsure && store.life == Life::Alive).filter(|_| ready)
+        {
+            return Some(Work::Restore(store.order));
+        }
         if ready && self.pending.forget_area && self.stores.is_empty() {
             return Some(Work::Forget);
         }
@@ -211,9 +218,13 @@ impl Engine {
         if core::mem::take(&mut job.failed) {
             job.attempts += 1;
             if job.attempts >= MAX_ATTEMPTS || job.cancelled {
-                let (work, past) = (job.work, job.past_return());
+                let (work, past, begun) = (job.work, job.past_return(), job.step > 0);
                 self.job = None;
-                self.fail(gate, work, RequestError::Io, past);
+                match work {
+                    // The snapshot's entry is gone, only the store's is left: garbage that nobody reads.
+                    Work::Remove(order) if begun => self.removed(gate, order),
+                    _ => self.fail(gate, work, RequestError::Io, past),
+                }
             }
             // A failed flush makes no promise about the writes before it.
             else if matches!(job.current().and_then(|step| step.first()), Some(Item::Flush(_))) {
@@ -263,6 +274,7 @@ impl Engine {
             Work::Commit => self.build_commit(gate)?,
             Work::Mark(order) => self.build_mark(order)?,
             Work::Remove(order) => self.build_remove(order)?,
+            Work::Restore(order) => self.build_restore(order)?,
             Work::Renumber => self.build_renumber()?,
             Work::Extend(order) => self.build_extend(order)?,
             Work::Maximum(bytes) => {
@@ -294,7 +306,7 @@ impl Engine {
     fn build_area(&mut self) -> Result<Vec<Step>, NoMemory> {
         let Some((header, storage)) = self.pending.area else { return Ok(Vec::new()) };
         let mut blocks = Vec::new();
-        let mut headers = Vec::new();
+        let mut storage_headers = Vec::new();
         self.live = crate::catalog::Catalog::create(Target::Live, header.catalog)?;
         self.live.write_all(&mut blocks)?;
         let mut flushes = one(Item::Flush(Target::Live))?;
@@ -303,10 +315,10 @@ impl Engine {
             self.storage.write_all(&mut blocks)?;
             vecs::push(&mut flushes, Item::Flush(Target::Storage))?;
             let storage_header = VolumeHeader { catalog: at, ..storage_header };
-            vecs::push(&mut headers, header_write(Target::Storage, &storage_header)?)?;
+            vecs::push(&mut storage_headers, header_write(Target::Storage, &storage_header)?)?;
         }
-        vecs::push(&mut headers, header_write(Target::Live, &header)?)?;
-        steps([blocks, flushes, headers])
+        // The live volume's header names the storage volume: that one's has to be there first.
+        steps([blocks, flushes, storage_headers, one(header_write(Target::Live, &header)?)?])
     }
 
     fn build_mark(&mut self, order: u32) -> Result<Vec<Step>, NoMemory> {
@@ -335,22 +347,45 @@ impl Engine {
         steps([one(durable(first))?, one(durable(second))?])
     }
 
-    /// Dense numbers from 1, as every reader wants them. Torn half-way the order still is right: a number only ever
-    /// moves down by as many as were removed below it, ties are decided by the time.
+    /// The images were put back when the removal failed.
+    fn build_restore(&mut self, order: u32) -> Result<Vec<Step>, NoMemory> {
+        let Some(store) = self.by_order(order) else { return Ok(Vec::new()) };
+        let (snapshot_at, entry_at) = (store.snapshot_at, store.entry_at);
+        let sector = self.config.sector;
+        let snapshot = self.catalog(snapshot_at.target).write(snapshot_at, snapshot_at, sector)?;
+        let entry = self.catalog(entry_at.target).write(entry_at, entry_at, sector)?;
+        if snapshot.0 == entry.0 {
+            return steps([one(durable(snapshot))?]);
+        }
+        steps([one(durable(entry))?, one(durable(snapshot))?])
+    }
+
+    /// The stores, counted from the oldest, that get their number next.
+    ///
+    /// Numbers are to be dense from 1, and whatever a crash leaves of it must have the stores in order; readers decide
+    /// ties by the time. So either all at once, where each moves by one at most, or the oldest that has to come down
+    /// (above those before it, below those behind it), or the newest that has to go up.
+    fn next_numbers(&self) -> core::ops::Range<usize> {
+        let numbers = || (1u64..).zip(&self.stores).map(|(wanted, store)| (wanted, store.snapshot.sequence));
+        if numbers().all(|(wanted, number)| wanted.abs_diff(number) <= 1) {
+            return 0..self.stores.len();
+        }
+        let lower = numbers().position(|(wanted, number)| number > wanted);
+        let higher = || (0u64..).zip(&self.stores).filter(|(i, store)| store.snapshot.sequence <= *i).last();
+        let at = lower.or_else(|| higher().map(|(i, _)| i as usize)).unwrap_or(0);
+        at..at + 1
+    }
+
     fn build_renumber(&mut self) -> Result<Vec<Step>, NoMemory> {
         let sector = self.config.sector;
         let mut step: Step = Vec::new();
-        for i in 0..self.stores.len() {
-            let Some(store) = self.stores.get_mut(i) else { break };
+        for i in self.next_numbers() {
+            let Some(store) = self.stores.get(i) else { break };
             if store.snapshot.sequence == i as u64 + 1 {
                 continue;
             }
-            store.snapshot.sequence = i as u64 + 1;
-            let (at, mut entry) = (store.snapshot_at, store.snapshot);
-            // A mark that is being written or was written stays.
-            if matches!(store.life, Life::Doomed | Life::Unneeded) {
-                entry.flags |= snapshot_flags::OFFLINE | snapshot_flags::DELETION_IN_PROGRESS;
-            }
+            // The store itself keeps its number until the new one is durable: what fails is to be tried again.
+            let (at, entry) = (store.snapshot_at, SnapshotEntry { sequence: i as u64 + 1, ..store.snapshot });
             let catalog = self.catalog(at.target);
             catalog.put(at, &CatalogEntry::Snapshot(entry));
             let (place, bytes) = catalog.write(at, at, sector)?;
@@ -363,13 +398,33 @@ impl Engine {
         if step.is_empty() { Ok(Vec::new()) } else { steps([step]) }
     }
 
+    fn renumbered(&mut self) {
+        for i in self.next_numbers() {
+            if let Some(store) = self.stores.get_mut(i) {
+                store.snapshot.sequence = i as u64 + 1;
+            }
+        }
+        self.pending.renumber = (1u64..).zip(&self.stores).any(|(number, s)| s.snapshot.sequence != number);
+    }
+
+    /// The images say what the stores say, again.
+    fn renumber_failed(&mut self) {
+        for i in 0..self.stores.len() {
+            let Some((at, entry)) = self.stores.get(i).map(|store| (store.snapshot_at, store.snapshot)) else { break };
+            self.catalog(at.target).put(at, &CatalogEntry::Snapshot(entry));
+        }
+        self.pending.stalled = true;
+    }
+
+    /// Snapshots first: a store without a snapshot is garbage, a snapshot without a store is damage.
     fn build_catalogs(&mut self) -> Result<Vec<Step>, NoMemory> {
-        let mut step = Vec::new();
-        self.live.write_all(&mut step)?;
-        self.storage.write_all(&mut step)?;
-        let mut flushes = one(Item::Flush(Target::Live))?;
-        vecs::push(&mut flushes, Item::Flush(Target::Storage))?;
-        steps([step, flushes])
+        let (mut live, mut storage) = (Vec::new(), Vec::new());
+        self.live.write_all(&mut live)?;
+        self.storage.write_all(&mut storage)?;
+        if storage.is_empty() {
+            return steps([live, one(Item::Flush(Target::Live))?]);
+        }
+        steps([live, one(Item::Flush(Target::Live))?, storage, one(Item::Flush(Target::Storage))?])
     }
 
     // ---- what is true then ----------------------------------------------------------------------------------------
@@ -384,14 +439,20 @@ impl Engine {
                         self.storage_header = Some(VolumeHeader { catalog, ..storage_header });
                     }
                 }
-                self.protect(gate);
+                self.retarget(gate);
                 self.notify(Event::AreaReady);
             }
             Work::Prepare => self.prepared(),
             Work::Commit => self.committed(gate),
             Work::Mark(order) => self.marked(gate, order),
             Work::Remove(order) => self.removed(gate, order),
-            Work::Renumber => self.pending.renumber = false,
+            Work::Restore(order) => {
+                let Some(store) = self.by_order_mut(order) else { return };
+                store.unsure = false;
+                let guid = store.snapshot.store;
+                self.notify(Event::DeleteFailed { store: guid });
+            }
+            Work::Renumber => self.renumbered(),
             Work::Extend(order) => self.extended(gate, order),
             Work::Maximum(bytes) => {
                 self.pending.maximum = None;
@@ -405,10 +466,7 @@ impl Engine {
             }
             Work::Forget => {
                 self.pending.forget_area = false;
-                self.live = crate::catalog::Catalog::new(Target::Live);
-                if let Some(header) = self.header.as_mut() {
-                    header.catalog = 0;
-                }
+                self.forget_catalog();
                 self.notify(Event::AreaRemoved);
                 self.retarget(gate);
             }
@@ -428,6 +486,13 @@ impl Engine {
                 asked: false,
             };
             let _ = vecs::push(&mut self.freed, freed);
+        }
+    }
+
+    fn forget_catalog(&mut self) {
+        self.live = crate::catalog::Catalog::new(Target::Live);
+        if let Some(header) = self.header.as_mut() {
+            header.catalog = 0;
         }
     }
 
@@ -471,7 +536,16 @@ impl Engine {
         match work {
             // In memory the holes are filled. The next load mends them.
             Work::Repair => self.repairs.clear(),
-            Work::Renumber | Work::Forget | Work::Invalidate => self.pending.stalled = true,
+            Work::Renumber => self.renumber_failed(),
+            Work::Restore(_) | Work::Invalidate => self.pending.stalled = true,
+            Work::Forget => {
+                // Whoever writes there does not wait for a broken device: the header is written at a later tick.
+                self.pending.stalled = true;
+                if error == RequestError::Io {
+                    self.forget_catalog();
+                    self.retarget(gate);
+                }
+            }
             Work::Area => {
                 self.pending.area = None;
                 self.live = crate::catalog::Catalog::new(Target::Live);
@@ -521,7 +595,11 @@ impl Engine {
         match store.life {
             Life::Condemned(DeleteReason::Requested) => {
                 store.life = Life::Alive;
-                self.notify(Event::DeleteFailed { store: guid });
+                // A write that failed may be on disk all the same. The answer comes when the entries are rewritten.
+                store.unsure |= error != RequestError::NoMemory;
+                if !store.unsure {
+                    self.notify(Event::DeleteFailed { store: guid });
+                }
                 self.advance_all(gate);
             }
             // Memory comes back: the next tick tries again, and writes wait for it.

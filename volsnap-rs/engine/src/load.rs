@@ -24,9 +24,9 @@ use crate::vecs;
 use alloc::vec::Vec;
 use ondisk::{
     BITMAP_PAYLOAD_LEN, BLOCK_LEN, BLOCK_SIZE, BitmapBlock, BlockHeader, BlockList, BlockType, CatalogBlock,
-    CatalogEntry, ChainGuard, DESCRIPTOR_LEN, DESCRIPTORS_PER_BLOCK, Descriptor, Guid, HEADER_LEN, RangeList, SECTOR_LEN, SnapshotEntry,
-    StoreEntry, StoreHeader, Structure, VOLUME_HEADER_LEN, VOLUME_HEADER_OFFSET, VolumeHeader, descriptor_flags,
-    snapshot_flags,
+    CatalogEntry, ChainGuard, DESCRIPTOR_LEN, DESCRIPTORS_PER_BLOCK, Descriptor, Guid, HEADER_LEN, RangeList,
+    SECTOR_LEN, SnapshotEntry, StoreEntry, StoreHeader, Structure, VOLUME_HEADER_LEN, VOLUME_HEADER_OFFSET,
+    VolumeHeader, descriptor_flags, snapshot_flags,
 };
 
 /// A read that the loader needs.
@@ -279,6 +279,7 @@ impl Loader {
                     range_sector: Vec::new(),
                     range_next: None,
                     life: if resume { Life::Doomed } else { Life::Alive },
+                    unsure: false,
                     growth: Growth::Idle,
                     file_size: 0,
                     forwarders: false,

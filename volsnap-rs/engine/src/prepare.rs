@@ -300,6 +300,7 @@ impl Engine {
             range_sector: preparing.range_sector,
             range_next: None,
             life: Life::Alive,
+            unsure: false,
             growth: Growth::Idle,
             file_size,
             forwarders: false,
@@ -387,7 +388,8 @@ impl Engine {
             return Ok(Vec::new());
         }
         let old_end = store.space.runs().iter().map(|run| run.relative.saturating_add(run.length)).max().unwrap_or(0);
-        let mut added = Space::new(extents, old_end)?;
+        // A block of an extent that could not be taken into use may be a range list already.
+        let mut added = Space::new(extents, old_end.max(store.space.used()))?;
         let place = match store.space.take() {
             Some(place) => place,
             None => {
@@ -418,9 +420,11 @@ impl Engine {
         }
         let Growth::Given(extents) = core::mem::replace(&mut store.growth, Growth::Idle) else { return };
         if self.take_extents(gate, order, &extents).is_err() {
+            // No memory. The file is larger than we know; the next answer to a growth tells all of it.
             if let Some(store) = self.by_order_mut(order) {
-                store.growth = Growth::Given(extents);
+                store.growth = Growth::Refused(store.space.free_blocks());
             }
+            self.advance_all(gate);
             return;
         }
         self.lend_reserve = false;

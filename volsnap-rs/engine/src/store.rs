@@ -72,6 +72,8 @@ pub(crate) struct Store {
     /// The same of the block that is being added to it.
     pub(crate) range_next: Option<(StoreBlock, Vec<u8>)>,
     pub(crate) life: Life,
+    /// Its removal was tried and failed: what its catalog entries are on disk is not known until they are rewritten.
+    pub(crate) unsure: bool,
     pub(crate) growth: Growth,
     /// Bytes of the file, as far as told; counts against the maximum.
     pub(crate) file_size: u64,

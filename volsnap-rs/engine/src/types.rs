@@ -2,7 +2,7 @@
 //! The words that a shell and the engine speak: places, tokens, commands, answers, errors.
 
 use alloc::vec::Vec;
-use ondisk::{BLOCK_SIZE, FileTime, FormatError, Guid};
+use ondisk::{BLOCK_SIZE, FileTime, FormatError, Guid, Problem};
 
 /// Memory could not be had. The shell answers with 'fail the snapshot, never the user's write'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,7 +275,8 @@ pub enum LoadError {
 
 impl From<FormatError> for LoadError {
     fn from(error: FormatError) -> Self {
-        Self::Format(error)
+        // Nothing is wrong with the disk then, and trying again may help.
+        if error.problem == Problem::OutOfMemory { Self::NoMemory } else { Self::Format(error) }
     }
 }
 

@@ -11,6 +11,10 @@ use alloc::vec::Vec;
 #[inline(always)]
 pub(crate) fn push<T>(vec: &mut Vec<T>, item: T) -> Result<(), NoMemory> {
     vec.try_reserve(1).map_err(|_| NoMemory)?;
+    // Never so after the reservation; said again because the optimiser drops the path to a panic only when it sees it.
+    if vec.len() == vec.capacity() {
+        return Err(NoMemory);
+    }
     vec.push(item);
     Ok(())
 }

@@ -188,6 +188,15 @@ impl Device {
         }
     }
 
+    /// What lies in these sectors is no longer the engine's: from now on it is flushed like a user's data.
+    pub(crate) fn release(&mut self, sectors: &std::ops::Range<usize>) {
+        for op in &mut self.ops {
+            if op.start < sectors.end && sectors.start < op.start + op.values.len() {
+                (op.lost, op.fragile) = (false, false);
+            }
+        }
+    }
+
     /// Makes an operation durable. Nothing older can come back over it.
     fn land(&mut self, at: usize) -> (usize, Vec<u64>) {
         let op = self.ops.remove(at);

@@ -81,6 +81,11 @@ impl Files {
         bits
     }
 
+    /// Whether no part of these sectors is free.
+    pub(crate) fn all_owned(&self, sectors: &std::ops::Range<usize>) -> bool {
+        sectors.clone().step_by(self.cluster).chain(sectors.clone().last()).all(|sector| self.owner_of(sector) != FREE)
+    }
+
     /// Free clusters in sectors.
     pub(crate) fn free(&self) -> usize {
         self.owner.iter().filter(|owner| **owner == FREE).count() * self.cluster
@@ -162,7 +167,7 @@ impl Files {
         runs.iter().map(|run| self.range(*run)).collect()
     }
 
-    /// Cuts a file to its first `bytes`; gives the sectors that became free.
+    /// Cuts a file to its first `bytes`, as Windows does with older store files; gives the sectors that became free.
     pub(crate) fn truncate(&mut self, id: FileId, bytes: u64) -> Vec<std::ops::Range<usize>> {
         let mut keep = (bytes as usize).div_ceil(512).div_ceil(self.cluster);
         let runs = self.files.remove(&id).unwrap_or_default();

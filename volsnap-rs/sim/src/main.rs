@@ -32,7 +32,8 @@ fn options() -> Result<Options, String> {
             "--bug" => {
                 let name = value()?;
                 let names = || Bug::ALL.map(Bug::name).join(", ");
-                options.bug = Some(Bug::from_name(&name).ok_or_else(|| format!("no bug {name}; there are: {}", names()))?);
+                options.bug =
+                    Some(Bug::from_name(&name).ok_or_else(|| format!("no bug {name}; there are: {}", names()))?);
             }
             _ => return Err(format!("{word}?\n{USAGE}")),
         }

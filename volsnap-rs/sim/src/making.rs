@@ -13,13 +13,27 @@ pub(crate) enum Making {
     /// Catalog and header are being written.
     Area,
     /// The store file exists; these discards are under way.
-    File { store: Guid, discards: Vec<u64> },
-    Preparing { store: Guid },
-    Prepared { store: Guid },
+    File {
+        store: Guid,
+        discards: Vec<u64>,
+    },
+    Preparing {
+        store: Guid,
+    },
+    Prepared {
+        store: Guid,
+    },
     /// Writes are to be held.
-    Closing { store: Guid },
-    Held { store: Guid },
-    Committing { store: Guid, released: bool },
+    Closing {
+        store: Guid,
+    },
+    Held {
+        store: Guid,
+    },
+    Committing {
+        store: Guid,
+        released: bool,
+    },
     /// Writes are held for nothing: to be released.
     Over,
 }
@@ -90,6 +104,9 @@ impl World {
         if !self.engine.has_area() {
             return self.create_area();
         }
+        if self.free_space_is_busy() {
+            return;
+        }
         let store = self.new_guid();
         let blocks = self.profile.store_blocks;
         let mut rng = self.rng.clone();
@@ -111,6 +128,9 @@ impl World {
     }
 
     fn create_area(&mut self) {
+        if self.free_space_is_busy() {
+            return;
+        }
         let mut rng = self.rng.clone();
         let place = self.files.create_catalog(&mut rng);
         let other = self.other_files.as_mut().and_then(|files| files.create_catalog(&mut rng));
@@ -120,9 +140,7 @@ impl World {
         let storage = if self.redirected() { STORAGE_GUID } else { LIVE_GUID };
         let header = header(LIVE_GUID, storage);
         let catalog = match other {
-            Some(sector) if self.engine.storage_header().is_none() => {
-                Some((header_of_storage(), sector as u64 * 512))
-            }
+            Some(sector) if self.engine.storage_header().is_none() => Some((header_of_storage(), sector as u64 * 512)),
             _ => None,
         };
         self.making = Making::Area;

@@ -124,8 +124,7 @@ impl Disks<'_> {
 
     fn store(&self, at: u64, entry: SnapshotEntry, store_at: u64, store: &StoreEntry) -> Result<Found, String> {
         let text = |error: ondisk::FormatError| error.to_string();
-        let mut found =
-            Found { entry, at, store_at, forward: HashMap::new(), reverse: HashMap::new(), holes: false };
+        let mut found = Found { entry, at, store_at, forward: HashMap::new(), reverse: HashMap::new(), holes: false };
         StoreHeader::parse(&self.bytes(true, store.header, BLOCK_SIZE as usize)?, store.header).map_err(text)?;
         let lists = self.chain(true, store.block_list, Structure::BlockList, |bytes, at| {
             let list = BlockList::parse(bytes, at).map_err(text)?;

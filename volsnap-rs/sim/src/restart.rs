@@ -126,8 +126,7 @@ impl World {
                 (State::Gone | State::Lost, _) => {}
             }
         }
-        let unknown =
-            shown.iter().find(|store| !self.truth.snapshots.iter().any(|snapshot| snapshot.store == **store));
+        let unknown = shown.iter().find(|store| !self.truth.snapshots.iter().any(|snapshot| snapshot.store == **store));
         if let Some(store) = unknown {
             self.violate(format!("snapshot {store} is there, which nobody made"));
         }

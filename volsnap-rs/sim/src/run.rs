@@ -47,11 +47,7 @@ pub fn run(seed: u64, bug: Option<Bug>, trace: bool) -> Result<Report, Violation
     let what = match (ended, world.violation()) {
         (_, Some(what)) => what.to_owned(),
         (Ok(()), None) => {
-            return Ok(Report {
-                steps: world.step,
-                snapshots: world.truth.snapshots.len(),
-                writes: world.version,
-            });
+            return Ok(Report { steps: world.step, snapshots: world.truth.snapshots.len(), writes: world.version });
         }
         (Err(panic), None) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -75,6 +71,7 @@ impl World {
                 }
             }
             if self.rng.chance(self.profile.crashes) {
+                self.seek_torn_list();
                 self.crash();
                 // Recovery can be cut short as well.
                 while self.violation().is_none() && self.rng.chance(300) {
@@ -97,6 +94,18 @@ impl World {
             }
         }
         self.settle();
+    }
+
+    /// Goes on for a while until descriptors are being written that a crash can tear, in half of the cases.
+    fn seek_torn_list(&mut self) {
+        if self.rng.chance(500) {
+            for _ in 0..400 {
+                if self.tearable() || self.violation().is_some() {
+                    break;
+                }
+                self.turn();
+            }
+        }
     }
 
     /// One random thing.
@@ -123,8 +132,8 @@ impl World {
             }
             850..960 => self.something_with_snapshots(),
             960..985 => self.call(|engine, gate| engine.tick(gate)),
-            985..990 => self.call(|engine, gate| engine.lend_reserve(gate)),
-            990..994 if self.profile.bursts => {
+            988..992 => self.seal_some(),
+            985..988 if self.profile.bursts => {
                 let target = if self.redirected() && self.rng.chance(500) { Target::Storage } else { Target::Live };
                 self.burst = Some((target, self.step + self.rng.within(10, 200) as u64));
             }
@@ -148,12 +157,8 @@ impl World {
             0..60 => self.new_write(),
             60..66 => self.user_flush(),
             66..74 => self.change_files(),
-            74..99 => {
-                if self.reads.len() < 6 {
-                    self.begin_read();
-                }
-            }
-            _ if self.profile.overwrites && self.rng.chance(100) => self.overwrite_everything(),
+            74..99 if self.reads.len() < 6 => self.begin_read(),
+            99 if self.profile.overwrites && self.rng.chance(100) => self.overwrite_everything(),
             _ => {}
         }
     }
@@ -199,7 +204,8 @@ impl World {
             let _ = self.files.create(sectors, false, &mut rng);
         } else {
             let file = self.files.pick_user(&mut rng);
-            if !crate::files::Files::is_system(file) {
+            let busy = self.files.runs(file).iter().any(|run| self.is_busy(run));
+            if !busy && !crate::files::Files::is_system(file) {
                 let freed = self.files.delete(file);
                 self.say(|| format!("file {file} deleted: {freed:?}"));
             }
@@ -209,6 +215,10 @@ impl World {
 
     /// A discard of the whole volume, or of all but its first blocks: nothing in the diff area can survive.
     fn overwrite_everything(&mut self) {
+        // Whoever makes a diff area sees to it that nobody writes over the volume at the same time.
+        if self.making == crate::making::Making::Area {
+            return;
+        }
         let start = self.rng.pick(&[16, 64]);
         let all = start..self.profile.sectors;
         if let Some(id) = self.begin_write(all, Priority::User) {

@@ -92,7 +92,8 @@ impl World {
         let values = self.arena.encode(&bytes);
         let report = Io { token: Some(token), kind: Kind::Report { after: 0 } };
         let list = durable && self.block_type_at(to) == Some(BlockType::BlockList as u32);
-        if self.bug == Some(Bug::CatalogBeforeBitmaps) && !durable && type_of(&bytes) == Some(BlockType::Bitmap as u32) {
+        if self.bug == Some(Bug::CatalogBeforeBitmaps) && !durable && type_of(&bytes) == Some(BlockType::Bitmap as u32)
+        {
             let due = self.step + self.rng.within(5, 60) as u64;
             self.late.push(Late { target: to.target, start, values, due });
             self.io.push(report);
@@ -103,6 +104,12 @@ impl World {
             let kind = Kind::Write { target: to.target, op, durable, seen: false, list, bytes };
             self.io.push(Io { token: Some(token), kind });
         }
+    }
+
+    /// Whether more than a sector of a block list is on its way to the disk.
+    pub(crate) fn tearable(&self) -> bool {
+        let torn = |kind: &Kind| matches!(kind, Kind::Write { list: true, bytes, .. } if bytes.len() > SECTOR);
+        self.io.iter().any(|io| torn(&io.kind))
     }
 
     /// The type of the metadata block around this place, as it is on the disk now.

@@ -21,7 +21,8 @@ impl World {
         if bytes == 0 || !bytes.is_multiple_of(0x4000) {
             self.violate(format!("growth by {bytes} bytes"));
         }
-        let twice = |task: &Task| matches!(task, Task::Grow { store: s, .. } | Task::Grown { store: s, .. } if *s == store);
+        let twice =
+            |task: &Task| matches!(task, Task::Grow { store: s, .. } | Task::Grown { store: s, .. } if *s == store);
         if self.tasks.iter().any(twice) {
             self.violate("growth asked for twice at once");
         }
@@ -47,8 +48,14 @@ impl World {
         match &self.tasks[at] {
             Task::Grow { store, bytes } => {
                 let (store, bytes) = (*store, *bytes);
-                if frozen {
+                // A discard of free space may be waiting for this very growth: patience has an end.
+                let busy = self.free_space_is_busy();
+                if frozen || (busy && self.rng.chance(970)) {
                     return;
+                }
+                if busy {
+                    self.tasks.swap_remove(at);
+                    return self.refuse_growth(store);
                 }
                 self.tasks.swap_remove(at);
                 self.grow_file(store, bytes);
@@ -56,16 +63,11 @@ impl World {
             Task::Grown { store, discards } => {
                 let store = *store;
                 if discards.iter().any(|id| self.is_writing(*id)) {
-                    // A shell's patience: lend the reserve, and in the end answer with what there is.
+                    // A shell's patience. It cannot answer before: the discards would go over the store.
                     if self.rng.chance(30) {
                         self.excuses.space = true;
                         self.call(|engine, gate| engine.lend_reserve(gate));
                     }
-                    if self.rng.chance(970) {
-                        return;
-                    }
-                }
-                if self.tasks.len() <= at {
                     return;
                 }
                 self.tasks.swap_remove(at);
@@ -94,16 +96,44 @@ impl World {
         let grown = !refused && self.store_files().grow(file, bytes as usize / 512, &mut rng);
         self.rng = rng;
         if !grown {
-            self.excuses.space = true;
-            self.say(|| format!("growth of {store} refused"));
-            self.call(|engine, gate| engine.grown(gate, store, None));
-            return;
+            return self.refuse_growth(store);
         }
         let added = self.store_files().runs(file).split_off(before);
+        // Blocks that are not aligned or not discarded are of no use, which may come to a refusal.
+        let whole: usize = added.iter().map(|run| (run.end / 32).saturating_sub(run.start.div_ceil(32))).sum();
+        if (whole as u64) < bytes / 0x4000 || self.profile.undiscarded > 0 {
+            self.excuses.space = true;
+        }
         self.say(|| format!("grow {store}: file {file} gets {added:?}"));
         self.forget_content(&added);
         let discards = self.discard_file(&added);
         self.tasks.push(Task::Grown { store, discards });
+    }
+
+    fn refuse_growth(&mut self, store: Guid) {
+        self.excuses.space = true;
+        self.say(|| format!("growth of {store} refused"));
+        self.call(|engine, gate| engine.grown(gate, store, None));
+    }
+
+    /// Cuts the file of an older store to what it uses.
+    pub(crate) fn seal_some(&mut self) {
+        let stores: Vec<Guid> = self.stores.keys().copied().collect();
+        if stores.is_empty() || self.making.holds() {
+            return;
+        }
+        let store = self.rng.pick(&stores);
+        let growing =
+            |task: &Task| matches!(task, Task::Grow { store: s, .. } | Task::Grown { store: s, .. } if *s == store);
+        if self.tasks.iter().any(growing) {
+            return;
+        }
+        if let Some(used) = self.call(|engine, gate| engine.seal(gate, store)) {
+            let file = self.stores[&store];
+            let freed = self.store_files().truncate(file, used);
+            self.say(|| format!("store {store} cut to {used:#x}: {freed:?}"));
+            self.keep_content(&freed);
+        }
     }
 
     pub(crate) fn delete_store_file(&mut self, store: Guid) {
@@ -117,6 +147,7 @@ impl World {
     pub(crate) fn keep_content(&mut self, ranges: &[std::ops::Range<usize>]) {
         if !self.redirected() {
             for range in ranges {
+                self.live.release(range);
                 self.truth.forget(range.clone(), self.version);
                 self.truth.write_failed(range.start, range.len(), self.live.content());
             }

@@ -52,7 +52,12 @@ pub(crate) struct Truth {
 impl Truth {
     /// A fresh volume with this content.
     pub(crate) fn new(content: &[u64]) -> Self {
-        Self { live: content.to_vec(), floor: vec![Some(0); content.len()], barrier: vec![0; content.len()], snapshots: Vec::new() }
+        Self {
+            live: content.to_vec(),
+            floor: vec![Some(0); content.len()],
+            barrier: vec![0; content.len()],
+            snapshots: Vec::new(),
+        }
     }
 
     /// The snapshot with that store.

@@ -26,11 +26,28 @@ pub(crate) struct Io {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Copy { from: Place, to: Place, sectors: usize, op: Option<OpId> },
-    Write { target: Target, op: OpId, durable: bool, seen: bool, list: bool, bytes: Vec<u8> },
-    Flush { target: Target, mark: u64 },
+    Copy {
+        from: Place,
+        to: Place,
+        sectors: usize,
+        op: Option<OpId>,
+    },
+    Write {
+        target: Target,
+        op: OpId,
+        durable: bool,
+        seen: bool,
+        list: bool,
+        bytes: Vec<u8>,
+    },
+    Flush {
+        target: Target,
+        mark: u64,
+    },
     /// Only to be reported, with this patience (a bug's doing).
-    Report { after: u64 },
+    Report {
+        after: u64,
+    },
 }
 
 /// A write that a bug holds back: it was reported done and is not done.

@@ -41,9 +41,8 @@ impl World {
     /// Begins a write if nobody writes there. Gives its id.
     pub(crate) fn begin_write(&mut self, sectors: Range<usize>, priority: Priority) -> Option<u64> {
         // File systems do not write one sector twice at once.
-        let overlaps = |write: &UserWrite| {
-            write.start < sectors.end && sectors.start < write.start + write.values.len()
-        };
+        let overlaps =
+            |write: &UserWrite| write.start < sectors.end && sectors.start < write.start + write.values.len();
         if sectors.is_empty() || self.writes.iter().any(overlaps) {
             return None;
         }
@@ -64,6 +63,16 @@ impl World {
         let at = self.writes.len() - 1;
         self.offer(at);
         Some(id)
+    }
+
+    /// Whether a write to free space is under way: a file system gives such space to nobody.
+    pub(crate) fn free_space_is_busy(&self) -> bool {
+        self.writes.iter().any(|write| !self.files.all_owned(&(write.start..write.start + write.values.len())))
+    }
+
+    /// Whether a write to these sectors is under way: a file system does not free them before it is done.
+    pub(crate) fn is_busy(&self, sectors: &Range<usize>) -> bool {
+        self.writes.iter().any(|write| write.start < sectors.end && sectors.start < write.start + write.values.len())
     }
 
     /// Whether a write is not finished.

@@ -4,7 +4,7 @@
 //! Our own client and not fio, because fio 3.33 cannot write the first 4 KiB of every 16 KiB block exactly once in random
 //! order: `blockalign` turns its record of what it wrote off (of 2048 blocks it hit 1275), and with a log to replay it
 //! leaves before the last answers came, whereupon nbdkit 1.32 fails an assertion. Where fio can do it (16 KiB writes)
-//! the two were compared and agree.
+//! its rates are of the same size as these.
 //!
 //! The protocol is the published one of NBD ("newstyle", simple replies), as far as it takes to write.
 

@@ -18,6 +18,9 @@ use crate::{process, workspace};
 /// Where a checkout usually has the image, beside the repository. It is not part of it.
 const USUAL_IMAGE: &str = "../shared/images/vsstest.qcow2";
 
+/// Folder that snapshots are shown in.
+pub(super) const MOUNT: &str = "windows";
+
 /// Bytes of one read.
 const CHUNK: usize = 1 << 20;
 
@@ -72,7 +75,7 @@ pub(super) fn measure(image: Option<&Path>, rounds: u32, scratch: &Path) -> Resu
     for round in 1..=rounds {
         for reader in readers() {
             eprintln!("reading, round {round} of {rounds}: {}", reader.name());
-            let mount = Mount::new(reader.as_ref(), &raw, &scratch.join("windows"))?;
+            let mount = Mount::new(reader.as_ref(), &raw, &scratch.join(MOUNT))?;
             for snapshot in 1.. {
                 let file = mount.path.join(reader.file(snapshot));
                 if !file.exists() {

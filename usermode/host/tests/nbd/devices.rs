@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, RwLock};
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, SeekFrom};
 use vsshost::device::{BlockDevice, StatusExtent};
@@ -204,7 +205,9 @@ impl BlockDevice for Gated {
 
     fn read_at(&self, buf: &mut [u8], _offset: u64) -> io::Result<()> {
         *self.waiting.lock().unwrap() += 1;
-        drop(self.opened.wait_while(self.open.lock().unwrap(), |open| !*open).unwrap());
+        // A test that has failed does not open the gate any more, and must still end.
+        let limit = Duration::from_secs(40);
+        drop(self.opened.wait_timeout_while(self.open.lock().unwrap(), limit, |open| !*open).unwrap());
         buf.fill(7);
         Ok(())
     }

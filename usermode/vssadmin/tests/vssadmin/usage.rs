@@ -17,6 +17,7 @@ List Writers          - List subscribed volume shadow copy writers
 Resize ShadowStorage  - Resize a volume shadow copy storage association
 
 vssadmin COMMAND /? explains a command. Options are /For=X or --for X; --json prints JSON.
+Exit codes: 0 done, 1 failed or nothing found, 2 the command line makes no sense.
 ";
 
 #[test]

@@ -102,7 +102,7 @@ pub struct Provider {
 /// Gives a volume a place for its diff area.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddShadowstorage {
-    /// As in [`CreateShadow`].
+    /// As in [`CreateShadow`](super::CreateShadow).
     #[serde(default)]
     pub volume: Option<String>,
     /// The volume to hold the diff area, by name or image path; the volume itself if left out.
@@ -115,7 +115,7 @@ pub struct AddShadowstorage {
 /// Changes how large a diff area may grow; a smaller size may delete the oldest shadow copies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResizeShadowstorage {
-    /// As in [`CreateShadow`].
+    /// As in [`CreateShadow`](super::CreateShadow).
     #[serde(default)]
     pub volume: Option<String>,
     /// As in [`AddShadowstorage`].
@@ -129,7 +129,7 @@ pub struct ResizeShadowstorage {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeleteShadowstorage {
-    /// As in [`CreateShadow`].
+    /// As in [`CreateShadow`](super::CreateShadow).
     pub volume: Option<String>,
     /// Any if left out.
     pub on: Option<String>,
@@ -139,7 +139,7 @@ pub struct DeleteShadowstorage {
 /// unmounted volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetMountPoint {
-    /// As in [`CreateShadow`].
+    /// As in [`CreateShadow`](super::CreateShadow).
     #[serde(default)]
     pub volume: Option<String>,
     /// The mount point, absolute; null after it was unmounted.
