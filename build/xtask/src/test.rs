@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.quick {
         steps.run("simulator", simulator);
         steps.run("no-std-check", no_std::checks);
+        steps.run("demo", story);
     }
     steps.finish()
 }
@@ -60,6 +61,13 @@ fn cargo_test(count: &mut Count) -> Result<()> {
 fn simulator(count: &mut Count) -> Result<()> {
     let seeds = SEEDS.to_string();
     process::run(process::cargo().args(["run", "--release", "--package", "sim", "--", "--seeds", &seeds]))?;
+    count.passed += 1;
+    Ok(())
+}
+
+/// The demo: it fails if anything that it shows is not as it says.
+fn story(count: &mut Count) -> Result<()> {
+    process::run(process::cargo().args(["run", "--quiet", "--package", "xtask", "--", "demo"]))?;
     count.passed += 1;
     Ok(())
 }

@@ -157,10 +157,10 @@ impl Vshadow {
 
 impl Drop for Vshadow {
     fn drop(&mut self) {
-        if is_mount_point(&self.place) {
-            if let Err(error) = unmount_when_idle(&self.place) {
-                eprintln!("{error:#}");
-            }
+        if is_mount_point(&self.place)
+            && let Err(error) = unmount_when_idle(&self.place)
+        {
+            eprintln!("{error:#}");
         }
     }
 }

@@ -6,10 +6,11 @@
 //! lends its reserve.
 
 use super::Host;
-use super::storage::extents;
+use super::storage::{Allocator, extents};
+use crate::device::BlockDevice;
 use crate::shell::FileTask;
 use anyhow::Result;
-use engine::Extent;
+use engine::{Extent, Priority};
 use ondisk::Guid;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -39,10 +40,33 @@ impl Host {
         }
     }
 
-    /// The engine takes those of the new blocks that no snapshot needs; to save the others would take as many blocks as
-    /// it gives.
     fn grow(&self, store: Guid, bytes: u64) -> Result<Vec<Extent>> {
-        Ok(extents(&self.allocator()?.grow(store, bytes)?))
+        let allocator = self.allocator()?;
+        let guid = store.as_bytes();
+        let before = allocator.files.lookup(guid)?;
+        // ntfs-3g zeroes what a file had reserved; the blocks in use are not its to touch.
+        self.shell.shield(allocator.mounted);
+        let grown = allocator.files.grow(guid, before.size.saturating_add(bytes));
+        self.shell.shield(false);
+        let grown = extents(&grown?);
+        self.vacate(&allocator, &grown, before.size)?;
+        Ok(grown)
+    }
+
+    /// Tells the engine that the content of new clusters is gone: what an older snapshot needs of it is saved first.
+    /// Under a mount the file system's own zeroing did that.
+    pub(super) fn vacate(&self, allocator: &Allocator<'_>, extents: &[Extent], from: u64) -> Result<()> {
+        if allocator.mounted || !self.storage.local {
+            return Ok(());
+        }
+        let live = self.shell.live(Priority::Reserve);
+        for extent in extents {
+            let skip = from.saturating_sub(extent.relative).min(extent.length);
+            if skip < extent.length {
+                live.trim(extent.volume + skip, extent.length - skip, false)?;
+            }
+        }
+        Ok(())
     }
 
     fn free(&self, store: Guid) -> Result<()> {

@@ -6,9 +6,9 @@ use super::{Host, lock};
 use crate::control::types::Context;
 use crate::control::{Code, Error};
 use crate::device::BlockDevice;
-use crate::ntfs::{self, FreeMapBuilder, StoreFile};
+use crate::ntfs::{self, FreeMapBuilder};
 use crate::shell::now;
-use engine::{Extent, NewSnapshot, Priority, RequestError};
+use engine::{NewSnapshot, Priority, RequestError};
 use ondisk::{BITS_PER_BITMAP_BLOCK, BLOCK_SIZE, Guid, StoreInfo, VolumeHeader, WideString, attributes};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -54,47 +54,26 @@ impl Host {
         }
         let (set, shadow) = (wanted.set.unwrap_or_else(random), random());
         let store = time_based();
+        let info = self.store_info(wanted, set, shadow)?;
         self.ensure_area()?;
 
+        let allocator = self.allocator().map_err(|why| self.error(Code::Busy, format!("{why:#}")))?;
         let bytes = self.store_size(wanted.size);
-        let file = {
-            let allocator = self.allocator().map_err(|why| self.error(Code::Busy, format!("{why:#}")))?;
-            allocator.create(store, bytes).map_err(|why| self.ntfs_error(why))?
-        };
-        if let Err(error) = self.prepare_store(store, &file, || self.store_info(wanted, set, shadow)) {
+        let file = allocator.files.create(store.as_bytes(), bytes).map_err(|why| self.ntfs_error(why))?;
+        let runs = extents(&file);
+        let prepared =
+            self.vacate(&allocator, &runs, 0).map_err(|why| self.error(Code::Io, format!("{why:#}"))).and_then(|()| {
+                let snapshot = NewSnapshot { store, info, file_reference: file.file_reference, extents: runs };
+                self.shell.prepare(snapshot).map_err(|why| self.engine_error("preparing the snapshot", why))
+            });
+        if let Err(error) = prepared {
             // What the engine had taken over it gives back itself.
-            let _ = self.allocator().map(|allocator| allocator.files.delete(store.as_bytes()));
+            let _ = allocator.files.delete(store.as_bytes());
             return Err(error);
         }
         *open =
             Some(OpenSet { set, store, stage: Stage::Prepared, held_since: None, free: None, limit: Duration::ZERO });
         Ok((set, shadow))
-    }
-
-    fn prepare_store(
-        &self,
-        store: Guid,
-        file: &StoreFile,
-        info: impl Fn() -> Result<StoreInfo, Error>,
-    ) -> Result<(), Error> {
-        let runs = extents(file);
-        let prepare = || {
-            let (info, file_reference, extents) = (info()?, file.file_reference, runs.clone());
-            Ok(self.shell.prepare(NewSnapshot { store, info, file_reference, extents }))
-        };
-        let mut prepared = prepare()?;
-        if prepared == Err(RequestError::StoreTooSmall) && self.storage.local {
-            // Most of its clusters held what other snapshots need.
-            self.vacate(&runs).map_err(|why| self.error(Code::Io, format!("{why:#}")))?;
-            prepared = prepare()?;
-        }
-        prepared.map_err(|why| self.engine_error("preparing the snapshot", why))
-    }
-
-    /// Tells the engine that the content of a new store's clusters goes: what a snapshot needs of it is saved first.
-    fn vacate(&self, runs: &[Extent]) -> std::io::Result<()> {
-        let live = self.shell.live(Priority::Reserve);
-        runs.iter().try_for_each(|run| live.trim(run.volume, run.length, false))
     }
 
     /// Flushes what a mount has, then lets no write pass for `limit` at the most.

@@ -6,7 +6,7 @@ use super::{Host, lock};
 use crate::device::BlockDevice;
 use crate::fuse::{self, Session, Tree};
 use crate::image::Volume;
-use crate::ntfs::{self, DiffAreaFile, Fill, NtfsStore, StoreAllocator, StoreFile, list_diff_area_files};
+use crate::ntfs::{self, DiffAreaFile, NtfsStore, StoreAllocator, StoreFile, list_diff_area_files};
 use crate::shell::Shell;
 use anyhow::{Context as _, Result, bail};
 use engine::{Extent, Priority};
@@ -41,9 +41,8 @@ pub(super) struct Storage {
 /// An allocator, and what keeps others away while it is used.
 pub(super) struct Allocator<'a> {
     pub(super) files: Arc<dyn StoreAllocator>,
-    /// Files are made through somebody's mount: what reserves their clusters there.
-    fill: Option<Fill>,
-    shell: &'a Shell,
+    /// Files are made through somebody's mount: writes pass the engine as that mount's own.
+    pub(super) mounted: bool,
     _ours: Option<Ours<'a>>,
     /// Given up last.
     _turn: MutexGuard<'a, ()>,
@@ -51,26 +50,6 @@ pub(super) struct Allocator<'a> {
 
 /// How often somebody looks whether a hold is over.
 const HOLD_POLL: Duration = Duration::from_millis(5);
-
-impl Allocator<'_> {
-    /// Makes a store file. Snapshots may still need what its clusters held.
-    pub(super) fn create(&self, store: Guid, bytes: u64) -> ntfs::Result<StoreFile> {
-        self.shielded(|| self.files.create(store.as_bytes(), bytes))
-    }
-
-    /// Makes a store file larger by `bytes`. What its blocks in use hold stays.
-    pub(super) fn grow(&self, store: Guid, bytes: u64) -> ntfs::Result<StoreFile> {
-        let size = self.files.lookup(store.as_bytes())?.size;
-        self.shielded(|| self.files.grow(store.as_bytes(), size.saturating_add(bytes)))
-    }
-
-    fn shielded<T>(&self, what: impl FnOnce() -> T) -> T {
-        self.shell.shield(self.fill);
-        let result = what();
-        self.shell.shield(None);
-        result
-    }
-}
 
 impl Storage {
     pub(super) fn new(shell: &Shell, other: Option<Arc<Volume>>, folder: PathBuf) -> Result<Self> {
@@ -123,7 +102,7 @@ impl Host {
             let turn = self.take_turn();
             let path = self.storage.private_path(STORAGE)?;
             let files = NtfsStore::unmounted(Arc::clone(&self.storage.device), path)?;
-            return Ok(self.with_files(files, None, None, turn));
+            return Ok(Allocator { files: Arc::new(files), mounted: false, _ours: None, _turn: turn });
         }
         self.live_allocator()
     }
@@ -152,9 +131,8 @@ impl Host {
         let turn = self.take_turn();
         let mount_point = lock(&self.mount_point).clone();
         if let Some(mount_point) = mount_point {
-            let fill = *super::snapshots::random().as_bytes();
-            let files = NtfsStore::mounted(Arc::clone(&storage.live), mount_point)?.shielded(fill);
-            return Ok(self.with_files(files, Some(fill), None, turn));
+            let files = NtfsStore::mounted(Arc::clone(&storage.live), mount_point)?.shielded();
+            return Ok(Allocator { files: Arc::new(files), mounted: true, _ours: None, _turn: turn });
         }
         let clients = self.exports_of_live();
         if clients > 0 && !self.options.nbd_clients_are_raw {
@@ -172,17 +150,7 @@ impl Host {
         }
         let path = storage.private_path(VOLUME)?;
         let files = NtfsStore::unmounted(Arc::clone(&storage.live), path)?;
-        Ok(self.with_files(files, None, ours, turn))
-    }
-
-    fn with_files<'a>(
-        &'a self,
-        files: NtfsStore,
-        fill: Option<Fill>,
-        ours: Option<Ours<'a>>,
-        turn: MutexGuard<'a, ()>,
-    ) -> Allocator<'a> {
-        Allocator { files: Arc::new(files), fill, shell: &self.shell, _ours: ours, _turn: turn }
+        Ok(Allocator { files: Arc::new(files), mounted: false, _ours: ours, _turn: turn })
     }
 
     fn exports_of_live(&self) -> usize {

@@ -31,7 +31,6 @@ pub use offline::{Offline, OfflineSnapshot};
 
 use crate::device::BlockDevice;
 use crate::image::Volume;
-use crate::ntfs::Fill;
 use engine::{
     Command, Config, Decision, Engine, Event, Extent, Gate, NewSnapshot, Priority, RequestError, Token, WriteId,
 };
@@ -77,11 +76,8 @@ pub(crate) struct Inner {
     next_write: AtomicU64,
     /// There is a volume header that users' writes must leave alone.
     has_header: AtomicBool,
-    /// Writes into the diff area's own blocks are dropped, and such that consist of these bytes alone: the file system
-    /// is making or extending a store file.
-    shield: Mutex<Option<Fill>>,
-    /// There is one: asked at every write.
-    shielding: AtomicBool,
+    /// Writes into the diff area's own blocks are dropped: the file system is zeroing a store file that it extends.
+    shield: AtomicBool,
     copied: AtomicU64,
     stop: AtomicBool,
 }
@@ -132,8 +128,7 @@ impl Shell {
             live,
             next_write: AtomicU64::new(1),
             has_header: AtomicBool::new(has_header),
-            shield: Mutex::new(None),
-            shielding: AtomicBool::new(false),
+            shield: AtomicBool::new(false),
             copied: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
@@ -249,11 +244,9 @@ impl Shell {
         self.inner.lock().hold_until.is_some()
     }
 
-    /// Drops writes to the diff area's own blocks, and writes that consist of `fill` alone, while a store file is made
-    /// or extended through the file system.
-    pub fn shield(&self, fill: Option<Fill>) {
-        *self.inner.shield.lock().unwrap_or_else(|poison| poison.into_inner()) = fill;
-        self.inner.shielding.store(fill.is_some(), Ordering::SeqCst);
+    /// Drops users' writes to the diff area's own blocks while a store file is extended through the file system.
+    pub fn shield(&self, on: bool) {
+        self.inner.shield.store(on, Ordering::SeqCst);
     }
 
     /// 16 KiB blocks copied into stores since the start.
@@ -402,15 +395,6 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The engine's own state is consistent between its calls, whatever a thread of ours did.
         self.state.lock().unwrap_or_else(|poison| poison.into_inner())
-    }
-
-    /// Whether a write only reserves clusters of a store file that is being made.
-    fn reserves(&self, bytes: &[u8]) -> bool {
-        if !self.shielding.load(Ordering::SeqCst) {
-            return false;
-        }
-        let fill = *self.shield.lock().unwrap_or_else(|poison| poison.into_inner());
-        fill.is_some_and(|fill| bytes.chunks(fill.len()).all(|part| *part == fill))
     }
 
     /// Lets a write in, waiting as long as it takes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::directory::{Directory, TEMPORARY};
 use super::placement::{is_placed, make_placed};
 use super::private_mount::Allocated;
-use super::{Fill, MIN_STORE, StoreAllocator, StoreFile, mounted, private_mount, whole_blocks};
+use super::{MIN_STORE, StoreAllocator, StoreFile, mounted, private_mount, whole_blocks};
 use crate::device::BlockDevice;
 use crate::ntfs::boot::Geometry;
 use crate::ntfs::diff_area::{
@@ -34,7 +34,7 @@ pub struct NtfsStore {
 
 enum Backend {
     Private { volume: PathBuf },
-    Mounted { mount_point: PathBuf, shield: Option<Fill> },
+    Mounted { mount_point: PathBuf, shielded: bool },
 }
 
 /// The primitive operations, each checked on the device.
@@ -55,7 +55,7 @@ impl NtfsStore {
     /// of this device: [`Error::OtherVolume`] if not.
     pub fn mounted(device: Arc<dyn BlockDevice>, mount_point: PathBuf) -> Result<Self> {
         mounted::check_serial(&mount_point, &Geometry::read(&*device)?)?;
-        let store = Self::new(device, Backend::Mounted { mount_point: mount_point.clone(), shield: None });
+        let store = Self::new(device, Backend::Mounted { mount_point: mount_point.clone(), shielded: false });
         let probe = format!("{TEMPORARY}{}", uuid::Uuid::new_v4());
         let make = probe.clone();
         store.files.with_directory(move |directory| directory.create(&make))?;
@@ -67,13 +67,12 @@ impl NtfsStore {
         }
     }
 
-    /// States that the device drops writes which the file system makes to blocks of existing stores, and those that
-    /// consist of `fill` alone. A mounted volume can then also grow stores that were made unmounted or by Windows: the
-    /// zeros that ntfs-3g writes over their old part ([`Error::GrowWouldZero`]) never arrive. And the clusters reserved
-    /// keep what they held: nothing has to be saved for snapshots, in a store that perhaps grows because it is full.
-    pub fn shielded(mut self, fill: Fill) -> Self {
-        if let Backend::Mounted { shield, .. } = &mut self.files.backend {
-            *shield = Some(fill);
+    /// States that the device drops writes which the file system makes to blocks of existing stores. A mounted volume
+    /// can then also grow stores that were made unmounted or by Windows: the zeros that ntfs-3g writes over their old
+    /// part ([`Error::GrowWouldZero`]) never arrive.
+    pub fn shielded(mut self) -> Self {
+        if let Backend::Mounted { shielded, .. } = &mut self.files.backend {
+            *shielded = true;
         }
         self
     }
@@ -146,7 +145,7 @@ impl StoreAllocator for NtfsStore {
             return store_file(guid, &name, file);
         }
         let valid = file.data.initialized_size;
-        if valid < size && matches!(self.files.backend, Backend::Mounted { shield: None, .. }) {
+        if valid < size && matches!(self.files.backend, Backend::Mounted { shielded: false, .. }) {
             return Err(Error::GrowWouldZero { name, valid, size });
         }
         self.files.require_space(&name, bytes - file.data.allocated_size.min(bytes))?;
@@ -212,8 +211,8 @@ impl Files {
     pub(super) fn allocate(&self, name: &str, from: u64, to: u64) -> Result<FileInfo> {
         match &self.backend {
             Backend::Private { volume } => self.allocate_private(volume, name, from, to),
-            Backend::Mounted { mount_point, shield } => {
-                mounted::allocate(mount_point, name, from, to, shield.unwrap_or_default()).map_err(|error| self.with_free(error))?;
+            Backend::Mounted { mount_point, .. } => {
+                mounted::allocate(mount_point, name, from, to).map_err(|error| self.with_free(error))?;
                 self.observe_size(name, to)
             }
         }
