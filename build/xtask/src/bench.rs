@@ -165,7 +165,11 @@ impl Bench {
     fn time(&self, rounds: u32, report: &mut Report) -> Result<()> {
         for round in 1..=rounds {
             for workload in workloads() {
-                for target in targets() {
+                // Whoever comes first meets the disk in another state than the others, so each round begins with another.
+                let mut targets = targets();
+                let first = round as usize % targets.len();
+                targets.rotate_left(first);
+                for target in targets {
                     eprintln!("timing, round {round} of {rounds}: {}, {workload}", target.name());
                     let place = self.place(&self.folder("timed")?)?;
                     self.volume.copy_to(&place.image())?;
