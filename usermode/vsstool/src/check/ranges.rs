@@ -69,11 +69,13 @@ fn check_apart(
     let mut sorted: Vec<_> = ranges.iter().collect();
     sorted.sort_by_key(|(_, range)| start(range));
     for pair in sorted.windows(2) {
-        let [(_, before), (at, range)] = pair else { continue };
+        let [(before_at, before), (at, range)] = pair else { continue };
         if start(before) + before.length > start(range) {
-            // A store that was cut and has grown again still lists what it had: Windows does not rewrite the list either.
             let text = format!("begins at {:#x} {space}, within another range", start(range));
-            report.at(reader.role, Structure::Range, *at).warning(0, text);
+            let place = report.at(reader.role, Structure::Range, *at);
+            // A store that was cut and has grown again has a list block for each growth, and still lists what it had:
+            // Windows does not rewrite the list either.
+            if before_at / BLOCK_SIZE == at / BLOCK_SIZE { place.error(0, text) } else { place.warning(0, text) }
         }
     }
 }
