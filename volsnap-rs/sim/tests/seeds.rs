@@ -3,14 +3,15 @@
 
 use sim::run;
 
-/// Seeds that found something once; they stay.
-const REGRESSIONS: [u64; 12] = [17, 33, 44, 47, 475, 1012, 1055, 1703, 2181, 2710, 3103, 8564];
+/// Seeds that found something when the engine was first run. Every change of the schedule makes other runs of them, so
+/// they are more seeds, not a guard against what they found then.
+const EARLY_FINDS: [u64; 12] = [17, 33, 44, 47, 475, 1012, 1055, 1703, 2181, 2710, 3103, 8564];
 
 #[test]
 fn seeds_are_clean() {
     let mut snapshots = 0;
     let mut writes = 0;
-    for seed in (1..=200).chain(REGRESSIONS) {
+    for seed in (1..=200).chain(EARLY_FINDS) {
         match run(seed, None, false) {
             Ok(report) => {
                 snapshots += report.snapshots;
