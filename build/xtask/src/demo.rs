@@ -19,7 +19,6 @@ mod image;
 mod interrupt;
 mod mount;
 mod ntfs;
-mod programs;
 mod proofs;
 mod readers;
 mod story;
@@ -35,8 +34,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args as ClapArgs;
 
-use self::{folder::Folder, programs::Programs, proofs::Proofs};
-use crate::setup::{self, Purpose};
+use self::{folder::Folder, proofs::Proofs};
+use crate::{
+    programs::{self, Profile, Programs},
+    setup::{self, Purpose},
+};
 
 /// A demo on a volume of its own that takes longer hangs; somebody's image may be large.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -69,7 +71,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     setup::ensure(Purpose::Demo)?;
     println!("Building");
-    let programs = Programs::build()?;
+    println!("   $ {}", Programs::command(Profile::Dev));
+    let programs = Programs::build(Profile::Dev)?;
 
     let start = Instant::now();
     interrupt::catch(if args.image.is_some() { LIMIT_OF_IMAGE } else { LIMIT })?;

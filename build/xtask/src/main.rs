@@ -9,6 +9,7 @@ mod demo;
 mod lint;
 mod no_std;
 mod process;
+mod programs;
 mod setup;
 mod steps;
 mod test;

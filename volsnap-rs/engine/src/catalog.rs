@@ -86,6 +86,12 @@ impl Catalog {
         })
     }
 
+    /// Where an entry lies on its volume.
+    pub(crate) fn offset_of(&self, at: Position) -> u64 {
+        let block = self.blocks.get(at.block).map_or(0, |(offset, _)| *offset);
+        block.saturating_add(entry_offset(at.entry) as u64)
+    }
+
     pub(crate) fn put(&mut self, at: Position, entry: &CatalogEntry) {
         let from = entry_offset(at.entry);
         let image = self.blocks.get_mut(at.block).map(|(_, image)| image);

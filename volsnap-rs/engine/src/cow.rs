@@ -376,8 +376,12 @@ impl Engine {
             self.copies.short = true;
             return Standing::Blocked;
         }
-        let reserve = if self.lend_reserve { 0 } else { self.reserve_of(order) };
-        let keep = if priority == Priority::Reserve { 0 } else { reserve };
+        let may_use_all = match priority {
+            Priority::Reserve => true,
+            Priority::FileSystem => self.lend_reserve || self.room_is_coming(order),
+            Priority::User => self.lend_reserve,
+        };
+        let keep = if may_use_all { 0 } else { self.reserve_of(order) };
         let Some(to) = self.take_block(order, keep) else {
             self.copies.starved = true;
             return Standing::Blocked;
@@ -415,10 +419,10 @@ impl Engine {
         Some(Standing::Blocked)
     }
 
-    /// Bytes of the store that users may not take, in blocks: never more than a sixteenth of a small one.
+    /// Bytes of the store that users may not take, in blocks: never more than an eighth of a small one.
     fn reserve_of(&self, order: u32) -> u64 {
         let total = self.by_order(order).map_or(0, |store| store.space.total());
-        self.config.reserve.min(total / 16) / BLOCK_SIZE
+        self.config.reserve.min(total / 8) / BLOCK_SIZE
     }
 
     /// A block of the store for a copy, if its descriptor will find a place, too.

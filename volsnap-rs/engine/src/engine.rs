@@ -42,7 +42,7 @@ pub struct Config {
     pub low_water: u64,
     /// Bytes to ask for.
     pub growth: u64,
-    /// Bytes of the newest store that only [`Priority::Reserve`] may use.
+    /// Bytes of the newest store that [`Priority::User`] may not use: an eighth of it at the most.
     pub reserve: u64,
 }
 
@@ -55,7 +55,7 @@ impl Config {
             same_volume: true,
             read_only: false,
             sector: 512,
-            index_limit: 1 << 26,
+            index_limit: 1 << 25,
             max_copies: 128,
             max_writes: 1024,
             low_water: 32 << 20,
@@ -108,6 +108,8 @@ pub struct Engine {
     pub(crate) freed: Vec<Freed>,
     pub(crate) merge: Option<Merge>,
     pub(crate) lend_reserve: bool,
+    /// Room was on its way when it was last looked at.
+    room_coming: bool,
     /// Room is waited for by those who are to make it.
     pub(crate) cornered: bool,
     /// The diff area cannot be written: nothing is shown, and what is on disk is to be taken back.
@@ -145,6 +147,7 @@ impl Engine {
             freed: Vec::new(),
             merge: None,
             lend_reserve: false,
+            room_coming: false,
             cornered: false,
             lost: false,
             graveyard: Vec::new(),
@@ -453,6 +456,24 @@ impl Engine {
         self.pump(gate);
     }
 
+    /// Whether growth of this store still helps: a snapshot made since takes the copies now, unless a deletion moves
+    /// something into this one.
+    pub fn needs_growth(&self, store: Guid) -> bool {
+        let target = self.target().map(|target| target.order);
+        let merge = self.merge.as_ref().map(|merge| merge.into);
+        self.stores.iter().any(|s| s.snapshot.store == store && (Some(s.order) == target || Some(s.order) == merge))
+    }
+
+    /// Bytes that could be used more if the file of a store, or of one that is to be prepared (`None`), had these runs:
+    /// whoever makes or grows it can tell whether that is enough.
+    pub fn gain(&self, gate: &Gate, store: Option<Guid>, extents: &[Extent]) -> u64 {
+        let already = store.and_then(|store| self.stores.iter().find(|s| s.snapshot.store == store));
+        let runs = already.map_or(&[][..], |store| store.space.runs());
+        let Ok(usable) = self.usable(gate, extents, runs) else { return 0 };
+        let total = already.map_or(0, |store| store.space.total());
+        usable.iter().map(|run| run.length).sum::<u64>().saturating_sub(total)
+    }
+
     /// The answer to [`Command::Free`]: the file is gone, or could not be deleted and stays as a file without owner.
     pub fn store_freed(&mut self, gate: &Gate, store: Guid) {
         if let Some(at) = self.freed.iter().position(|freed| freed.store == store) {
@@ -520,6 +541,13 @@ impl Engine {
         self.pump_merge();
         self.pump_copies();
         self.make_room();
+        let coming = self.target().is_some_and(|target| self.room_is_coming(target.order));
+        let begins = coming && !self.room_coming;
+        self.room_coming = coming;
+        if begins && self.copies.starved {
+            // A file system's write may use the reserve from now on.
+            self.advance_all(gate);
+        }
         self.start_job(gate);
         self.pending.retry = false;
         if self.later && self.hold == Hold::Open && self.writes.has_room() {

@@ -252,7 +252,12 @@ impl Loader {
     fn pair_entries(&mut self) -> Result<(), LoadError> {
         let mut snapshots: Vec<(Position, SnapshotEntry)> = Vec::new();
         for (at, entry) in self.live.entries() {
-            if let CatalogEntry::Snapshot(snapshot) = entry? {
+            let entry = entry?;
+            // Perhaps a snapshot that older ones read through: without it they would read as something else.
+            if let CatalogEntry::Unknown(kind) = entry {
+                return Err(LoadError::UnknownEntry(kind, self.live.offset_of(at)));
+            }
+            if let CatalogEntry::Snapshot(snapshot) = entry {
                 let key = (snapshot.sequence, snapshot.created);
                 let i = snapshots.partition_point(|(_, s)| (s.sequence, s.created) < key);
                 vecs::insert(&mut snapshots, i, (at, snapshot))?;
@@ -406,6 +411,10 @@ impl Loader {
         // 1 stands for 'the same store block as the earlier overlay'.
         if !descriptor.is_forwarder() && descriptor.relative != 1 {
             store.space.mark_used(descriptor.relative);
+        }
+        // What lies behind the end of the snapshot nobody can read.
+        if descriptor.original >= store.snapshot.volume_size {
+            return Ok(());
         }
         if descriptor.is_overlay() {
             let earlier = self.overlays.get(block, order);

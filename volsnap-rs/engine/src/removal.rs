@@ -34,12 +34,15 @@ pub(crate) struct Freed {
 #[derive(Debug)]
 pub(crate) struct Merge {
     from: u32,
-    into: u32,
+    pub(crate) into: u32,
     /// The first block that was not looked at yet.
     cursor: u64,
     /// No space, no memory or I/O errors: waits for the next tick.
     pub(crate) blocked: bool,
 }
+
+/// Stores of up to twice this grow by this, bytes; larger ones by half of what they have.
+const SMALL_GROWTH: u64 = 1 << 20;
 
 impl Engine {
     /// Starts the removal of a snapshot, unless it has begun already.
@@ -154,7 +157,7 @@ impl Engine {
             // No memory although nothing is under way that would give some back.
             self.drop_oldest(DeleteReason::Memory);
         } else if self.copies.starved {
-            let answer_due = matches!(target.growth, Growth::Wanted(_) | Growth::Asked | Growth::Given(_));
+            let answer_due = target.grows();
             // Copies under way may end in a list block or a retry: only when they are done is the area surely full.
             let full = !answer_due && !self.ask_growth(order) && self.freed.is_empty();
             if (full || self.cornered) && self.copies.is_idle() {
@@ -172,6 +175,11 @@ impl Engine {
                 self.drop_oldest(DeleteReason::AreaFull);
             }
         }
+    }
+
+    /// The shell is at work on more room: a store's growth, or the deletion of a file.
+    pub(crate) fn room_is_coming(&self, order: u32) -> bool {
+        !self.freed.is_empty() || self.by_order(order).is_some_and(|store| store.grows())
     }
 
     /// Lets the oldest snapshot go, unless one is going already.
@@ -192,7 +200,9 @@ impl Engine {
     fn ask_growth(&mut self, order: u32) -> bool {
         let (maximum, allocated) = (self.maximum(), self.allocated());
         let room = if maximum == 0 { u64::MAX } else { maximum.saturating_sub(allocated) };
-        let bytes = self.config.growth.min(room) / BLOCK_SIZE * BLOCK_SIZE;
+        // Small steps for a small store, which is soon full: the sooner the answer comes, the better.
+        let total = self.by_order(order).map_or(0, |store| store.space.total());
+        let bytes = self.config.growth.min((total / 2).max(SMALL_GROWTH)).min(room) / BLOCK_SIZE * BLOCK_SIZE;
         // A block for the range list and one for data at the least.
         let enough = bytes >= 4 * BLOCK_SIZE;
         let Some(store) = self.by_order_mut(order) else { return false };

@@ -82,6 +82,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// A growth is wanted, asked for, or being taken into use.
+    pub(crate) fn grows(&self) -> bool {
+        matches!(self.growth, Growth::Wanted(_) | Growth::Asked | Growth::Given(_))
+    }
+
     /// Shown to nobody: being removed, or taken offline by another implementation.
     pub(crate) fn hidden(&self) -> bool {
         matches!(self.life, Life::Doomed | Life::Unneeded) || self.snapshot.flags & snapshot_flags::OFFLINE != 0

@@ -82,6 +82,9 @@ pub enum Priority {
     /// The shell's own work that makes room (growing or deleting store files through the file system): it may use the
     /// reserve, since everybody else may be waiting for it.
     Reserve,
+    /// A file system through which the shell works too: when one of its writes waits for space, the work that would
+    /// give space may be waiting behind it. It may use the reserve while such work is under way.
+    FileSystem,
 }
 
 /// What becomes of a write that reached the engine.
@@ -263,6 +266,8 @@ pub enum LoadError {
     WrongStorage(Guid, Guid),
     /// A snapshot's store is not described in the catalog.
     NoStore(Guid),
+    /// The catalog has an entry of a type that is not known: (the type, its place on the volume).
+    UnknownEntry(u32, u64),
     /// Two snapshots share a store, or a store is described twice.
     Twice(Guid),
     /// Memory could not be had.

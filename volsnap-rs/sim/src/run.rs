@@ -188,7 +188,11 @@ impl World {
         }
         let end = (start + length).min(range.end);
         if start < end {
-            let priority = if self.rng.chance(30) { Priority::Reserve } else { Priority::User };
+            let priority = match self.rng.below(100) {
+                0..3 => Priority::Reserve,
+                3..20 => Priority::FileSystem,
+                _ => Priority::User,
+            };
             self.begin_write(start..end, priority);
         }
     }

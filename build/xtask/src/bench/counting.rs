@@ -6,72 +6,41 @@
 //! target's second file. This sees all files of any target, ours included, in the same way.
 //!
 //! Reads and writes bypass the page cache (`FOPEN_DIRECT_IO`), so that each call of the target arrives as it was made, and
-//! flushes reach the real disk, so that a target that waits for them waits here too. Not seen: a write that asks for its
-//! own durability by a flag of the call (`RWF_DSYNC`), because FUSE does not pass that on.
+//! flushes reach the real disk, so that a target that waits for them waits here too. A write that asks for its own
+//! durability by a flag of the call (`RWF_DSYNC`) is durable here, too, and counted as such: the disk sees a flush.
 
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
     fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{FileExt, MetadataExt},
+    io::{self, IoSlice},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
 use fuser::{
-    BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyLseek,
+    BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyLseek,
     ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
-use serde::Serialize;
+use rustix::{
+    fs::{FallocateFlags, OFlags, SeekFrom, fallocate, seek},
+    io::{ReadWriteFlags, pwritev2},
+};
+
+use super::{
+    attributes::{attributes, folder_attributes},
+    counters::{Counters, Counting},
+};
 
 /// How long the kernel may remember a name or an attribute: nobody else changes them.
 const REMEMBER: Duration = Duration::from_secs(3600);
 
 /// Requests served at once. A target with sixteen writes in flight must not find them in a queue of one.
 const THREADS: usize = 8;
-
-/// What was done to the files so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Counters {
-    pub(super) reads: u64,
-    pub(super) bytes_read: u64,
-    pub(super) writes: u64,
-    pub(super) bytes_written: u64,
-    pub(super) flushes: u64,
-    pub(super) allocations: u64,
-}
-
-impl Counters {
-    /// What was done after `earlier`.
-    pub(super) fn since(self, earlier: Self) -> Self {
-        Self {
-            reads: self.reads - earlier.reads,
-            bytes_read: self.bytes_read - earlier.bytes_read,
-            writes: self.writes - earlier.writes,
-            bytes_written: self.bytes_written - earlier.bytes_written,
-            flushes: self.flushes - earlier.flushes,
-            allocations: self.allocations - earlier.allocations,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Counting {
-    reads: AtomicU64,
-    bytes_read: AtomicU64,
-    writes: AtomicU64,
-    bytes_written: AtomicU64,
-    flushes: AtomicU64,
-    allocations: AtomicU64,
-}
 
 /// A mounted counting file system over a folder. Unmounted when dropped.
 pub(super) struct CountingFolder {
@@ -102,15 +71,7 @@ impl CountingFolder {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
-            reads: value(&self.counting.reads),
-            bytes_read: value(&self.counting.bytes_read),
-            writes: value(&self.counting.writes),
-            bytes_written: value(&self.counting.bytes_written),
-            flushes: value(&self.counting.flushes),
-            allocations: value(&self.counting.allocations),
-        }
+        self.counting.now()
     }
 
     pub(super) fn unmount(self) -> Result<()> {
@@ -176,21 +137,25 @@ impl Folder {
             }
         }
         buffer.truncate(filled);
-        self.counting.reads.fetch_add(1, Ordering::Relaxed);
-        self.counting.bytes_read.fetch_add(filled as u64, Ordering::Relaxed);
+        self.counting.read(filled as u64);
         Ok(buffer)
     }
 
-    fn write_file(&self, number: INodeNo, offset: u64, data: &[u8]) -> Result<u32, Errno> {
-        self.file(number)?.write_all_at(data, offset)?;
-        self.counting.writes.fetch_add(1, Ordering::Relaxed);
-        self.counting.bytes_written.fetch_add(data.len() as u64, Ordering::Relaxed);
+    fn write_file(&self, number: INodeNo, offset: u64, data: &[u8], flags: OpenFlags) -> Result<u32, Errno> {
+        let file = self.file(number)?;
+        let durable = OFlags::from_bits_retain(flags.0.cast_unsigned()).intersects(OFlags::DSYNC);
+        if durable {
+            write_durably(&file, data, offset)?;
+        } else {
+            file.write_all_at(data, offset)?;
+        }
+        self.counting.write(data.len() as u64, durable);
         u32::try_from(data.len()).map_err(|_| Errno::EINVAL)
     }
 
     fn sync_file(&self, number: INodeNo, data_only: bool) -> Result<(), Errno> {
         let file = self.file(number)?;
-        self.counting.flushes.fetch_add(1, Ordering::Relaxed);
+        self.counting.flush();
         if data_only { file.sync_data() } else { file.sync_all() }.map_err(Errno::from)
     }
 
@@ -208,7 +173,7 @@ impl Folder {
 
     fn allocate(&self, number: INodeNo, offset: u64, length: u64, mode: i32) -> Result<(), Errno> {
         let file = self.file(number)?;
-        self.counting.allocations.fetch_add(1, Ordering::Relaxed);
+        self.counting.allocation();
         let flags = FallocateFlags::from_bits_retain(mode.cast_unsigned());
         fallocate(&*file, flags, offset, length).map_err(|error| Errno::from(io::Error::from(error)))
     }
@@ -310,11 +275,11 @@ impl Filesystem for Folder {
         offset: u64,
         data: &[u8],
         _: WriteFlags,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.write_file(number, offset, data) {
+        match self.write_file(number, offset, data, flags) {
             Ok(written) => reply.written(written),
             Err(error) => reply.error(error),
         }
@@ -350,6 +315,16 @@ impl Filesystem for Folder {
     }
 }
 
+/// As the target asked for it: this write, not all that the file has.
+fn write_durably(file: &File, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+    while !data.is_empty() {
+        let written = pwritev2(file, &[IoSlice::new(data)], offset, ReadWriteFlags::DSYNC)?;
+        data = data.get(written..).filter(|_| written > 0).ok_or(io::ErrorKind::WriteZero)?;
+        offset += written as u64;
+    }
+    Ok(())
+}
+
 fn done(result: Result<(), Errno>, reply: ReplyEmpty) {
     match result {
         Ok(()) => reply.ok(),
@@ -361,44 +336,11 @@ fn open_flags() -> FopenFlags {
     FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES
 }
 
-fn attributes(number: INodeNo, file: &File) -> io::Result<FileAttr> {
-    let metadata = file.metadata()?;
-    Ok(FileAttr {
-        ino: number,
-        size: metadata.len(),
-        blocks: metadata.blocks(),
-        kind: FileType::RegularFile,
-        perm: 0o600,
-        nlink: 1,
-        ..folder_attributes()
-    })
-}
-
-fn folder_attributes() -> FileAttr {
-    FileAttr {
-        ino: INodeNo::ROOT,
-        size: 0,
-        blocks: 0,
-        atime: UNIX_EPOCH,
-        mtime: UNIX_EPOCH,
-        ctime: UNIX_EPOCH,
-        crtime: UNIX_EPOCH,
-        kind: FileType::Directory,
-        perm: 0o700,
-        nlink: 2,
-        uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
-        rdev: 0,
-        blksize: 4096,
-        flags: 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::FileExt};
 
-    use super::{Counters, CountingFolder};
+    use super::{super::counters::Counters, CountingFolder, write_durably};
 
     #[test]
     fn counts_each_call_once() {
@@ -425,9 +367,18 @@ mod tests {
         // Still usable without its name, as temporary files are.
         fs::remove_file(mount.join("new")).expect("removed");
         new.write_all_at(&[9; 100], 0).expect("written");
+        // Durable by itself: neither taken for an ordinary write, nor for a flush of everything.
+        write_durably(&old, &[8; 512], 512).expect("written");
 
-        let expected =
-            Counters { reads: 1, bytes_read: 4096, writes: 3, bytes_written: 1124, flushes: 1, allocations: 0 };
+        let expected = Counters {
+            reads: 1,
+            bytes_read: 4096,
+            writes: 4,
+            bytes_written: 1636,
+            flushes: 1,
+            durable_writes: 1,
+            allocations: 0,
+        };
         assert_eq!(folder.counters(), expected);
         drop((old, new));
         folder.unmount().expect("unmounted");

@@ -40,13 +40,15 @@ impl fmt::Display for Workload {
     }
 }
 
-/// Which of the two passes over the same blocks.
+/// Which of the passes over a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
     /// Every block for the first time since the snapshot.
     First,
     /// Every block once more.
     Rewrite,
+    /// Space that was free when the snapshot was made.
+    Free,
 }
 
 /// What was written.
@@ -58,6 +60,17 @@ pub(super) struct Done {
     pub(super) bytes: u64,
     /// From the first request to the last answer.
     pub(super) took: Duration,
+}
+
+impl Done {
+    /// Both, one after the other.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            operations: self.operations + other.operations,
+            bytes: self.bytes + other.bytes,
+            took: self.took + other.took,
+        }
+    }
 }
 
 /// Overwrites each block of the volume's region once.

@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::volume::Volume;
 use crate::process;
 
 /// How long a server may take until it listens, or until it ends.
@@ -46,7 +47,12 @@ pub(super) trait Target {
     /// How many snapshots there are when the writes begin.
     fn snapshots(&self) -> u32;
 
-    /// Begins to serve [`Place::image`], with the snapshots made.
+    /// Makes the volume that [`Target::start`] is to find, where that is not the plain one: with snapshots in it.
+    fn prepare(&self, plain: &Volume, _place: &Place) -> Result<Volume> {
+        Ok(plain.clone())
+    }
+
+    /// Begins to serve [`Place::image`], a copy of what was prepared, with the snapshots made.
     fn start(&self, place: &Place) -> Result<Box<dyn Served>>;
 }
 
@@ -97,9 +103,14 @@ impl Server {
             if start.elapsed() > PATIENCE {
                 bail!("`{}` does not listen on {}\n{}", server.command, server.socket.display(), server.said());
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(server)
+    }
+
+    /// The process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn said(&self) -> String {

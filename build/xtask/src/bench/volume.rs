@@ -21,26 +21,36 @@ const CLUSTER: u64 = 4096;
 /// Where the overwritten region begins is a multiple of this: the largest block that any target copies.
 const ALIGNMENT: u64 = 64 << 10;
 
-/// Room beside the file and its copy: the file system's own, and a diff area's.
-const SPARE: u64 = 256 << 20;
+/// Room for the file, what older snapshots have saved of it, and the store that takes all of it once more, ...
+const COPIES: u64 = 4;
+
+/// ... and beside them: the file system's own, and what stores have in reserve.
+const SPARE: u64 = 512 << 20;
+
+/// Most bytes of free space that are written to.
+const FREE: u64 = 16 << 20;
 
 /// An NTFS volume in a file.
+#[derive(Clone)]
 pub(super) struct Volume {
     path: PathBuf,
     /// Where the overwritten region begins, in bytes.
     pub(super) start: u64,
     /// How long it is, in bytes.
     pub(super) length: u64,
+    /// Bytes of the whole volume.
+    size: u64,
+    /// Copies have holes where there are zeros, as image files of virtual machines do.
+    sparse: bool,
 }
 
 impl Volume {
     /// Makes a volume with `length` bytes to overwrite.
     pub(super) fn make(path: &Path, length: u64) -> Result<Self> {
-        let size = 2 * length + SPARE;
+        let size = COPIES * length + SPARE;
         File::create(path)
             .and_then(|file| file.set_len(size))
             .with_context(|| format!("make {} with {size} bytes", path.display()))?;
-        let tool = |program: &str| Command::new(process::find(program).unwrap_or_else(|| program.into()));
         let cluster = CLUSTER.to_string();
         process::quiet_output(tool("mkntfs").args(["-q", "-F", "-Q", "-c", &cluster]).arg(path))?;
 
@@ -54,11 +64,48 @@ impl Volume {
         let start = (first * CLUSTER).next_multiple_of(ALIGNMENT);
         let end = (first + clusters) * CLUSTER;
         ensure!(start + length <= end, "the file of {length} bytes is in pieces");
-        Ok(Self { path: path.to_owned(), start, length })
+        Ok(Self { path: path.to_owned(), start, length, size, sparse: true })
+    }
+
+    /// The same volume, in another file.
+    pub(super) fn at(&self, path: PathBuf) -> Self {
+        Self { path, ..*self }
+    }
+
+    /// The same volume; copies of it have no holes, as a block device has none.
+    pub(super) fn without_holes(self) -> Self {
+        Self { sparse: false, ..self }
+    }
+
+    /// The same volume with another region: one that no file has, stores included.
+    pub(super) fn free_space(&self) -> Result<Self> {
+        let length = self.length.min(FREE);
+        // The file system fills a volume from the beginning; its last cluster belongs to the boot sector's copy.
+        let start = (self.size - length - ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+        let range = format!("{}-{}", start / CLUSTER, (start + length) / CLUSTER);
+        let said = process::quiet_output(tool("ntfscluster").args(["-f", "-c", &range]).arg(&self.path))?;
+        ensure!(
+            said.contains("no inode found"),
+            "the last {length} bytes of {} are in use: {said}",
+            self.path.display()
+        );
+        Ok(Self { start, length, ..self.clone() })
+    }
+
+    /// The region in `count` parts, each of whole blocks. The last one has what does not divide.
+    pub(super) fn split(&self, count: u32) -> Vec<Self> {
+        let count = u64::from(count.max(1));
+        let length = self.length / count / ALIGNMENT * ALIGNMENT;
+        let part = |number| {
+            let begin = number * length;
+            let end = if number + 1 == count { self.length } else { begin + length };
+            Self { start: self.start + begin, length: end - begin, ..self.clone() }
+        };
+        (0..count).map(part).collect()
     }
 
     /// Makes a copy that is wholly on the disk, so that nobody's writes pay for it.
-    pub(super) fn copy_to(&self, path: &Path) -> Result<()> {
+    pub(super) fn copy_to(&self, path: &Path) -> Result<Self> {
         let context = || format!("copy {} to {}", self.path.display(), path.display());
         let mut from = File::open(&self.path).with_context(context)?;
         let mut to = File::create(path).with_context(context)?;
@@ -67,15 +114,19 @@ impl Volume {
         loop {
             let read = from.read(&mut buffer).with_context(context)?;
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-            // Free space stays a hole, so that the copy costs what is in it.
-            if bytes.iter().all(|byte| *byte == 0) {
+            if self.sparse && bytes.iter().all(|byte| *byte == 0) {
                 to.seek_relative(i64::try_from(read)?).with_context(context)?;
             } else {
                 to.write_all(bytes).with_context(context)?;
             }
         }
-        to.sync_all().with_context(context)
+        to.sync_all().with_context(context)?;
+        Ok(self.at(path.to_owned()))
     }
+}
+
+fn tool(program: &str) -> Command {
+    Command::new(process::find(program).unwrap_or_else(|| program.into()))
 }
 
 /// A file of bytes that nothing can compress or take for zeros.

@@ -88,6 +88,10 @@ impl fmt::Display for Users<'_> {
 /// Looks whether a tree can be mounted here, and answers with the path without links.
 pub(super) fn check(path: &Path) -> Result<PathBuf, MountError> {
     let failed = |doing| move |source| MountError::Io { path: path.to_owned(), doing, source };
+    // The kernel may remember the attributes of a dead server's root for a while; a statfs is asked of the server.
+    if matches!(statfs(path), Err(Errno::NOTCONN)) {
+        return Err(MountError::Stale { path: path.to_owned() });
+    }
     let metadata = match path.metadata() {
         Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
             return Err(MountError::Stale { path: path.to_owned() });

@@ -8,15 +8,21 @@
 use super::Host;
 use super::storage::{Allocator, extents};
 use crate::device::BlockDevice;
+use crate::ntfs::StoreFile;
 use crate::shell::FileTask;
 use anyhow::Result;
 use engine::{Extent, Priority};
-use ondisk::Guid;
+use ondisk::{BLOCK_SIZE, Guid};
 use std::sync::mpsc;
 use std::time::Duration;
 
 /// After so long with the file system the reserve is lent.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A growth takes so many times the space that was asked for, where most of it cannot be used.
+const MOST_STEPS: u64 = 8;
+/// Growth by less than this is not worth the work.
+const SMALLEST_STEP: u64 = 16 * BLOCK_SIZE;
 
 impl Host {
     pub(super) fn keep_files(&self) {
@@ -27,7 +33,8 @@ impl Host {
                     if let Err(error) = &grown {
                         eprintln!("vsshost: the diff area cannot grow: {error:#}");
                     }
-                    self.shell.with(|engine, gate| engine.grown(gate, store, grown.as_deref().ok()));
+                    let extents = grown.ok().flatten();
+                    self.shell.with(|engine, gate| engine.grown(gate, store, extents.as_deref()));
                 }
                 FileTask::Free { store } => {
                     let freed = self.with_reserve_after(PATIENCE, || self.free(store));
@@ -40,31 +47,59 @@ impl Host {
         }
     }
 
-    fn grow(&self, store: Guid, bytes: u64) -> Result<Vec<Extent>> {
+    /// Grows a store's file until about `bytes` more can be used in it: clusters whose content an older snapshot still
+    /// needs stay as they are, unused, for saving that content would take as much space as they give.
+    /// `None` where a newer snapshot has taken over.
+    fn grow(&self, store: Guid, bytes: u64) -> Result<Option<Vec<Extent>>> {
         let allocator = self.allocator()?;
-        let guid = store.as_bytes();
-        let before = allocator.files.lookup(guid)?;
-        // ntfs-3g zeroes what a file had reserved; the blocks in use are not its to touch.
-        self.shell.shield(allocator.mounted);
-        let grown = allocator.files.grow(guid, before.size.saturating_add(bytes));
-        self.shell.shield(false);
-        let grown = extents(&grown?);
-        self.vacate(&allocator, &grown, before.size)?;
-        Ok(grown)
+        // Looked at when the turn is ours: nobody can make a snapshot from here on.
+        if !self.shell.with(|engine, _| engine.needs_growth(store)) {
+            return Ok(None);
+        }
+        let before = allocator.files.lookup(store.as_bytes())?.size;
+        let room = self.shell.with(|engine, _| match engine.header().map_or(0, |header| header.maximum) {
+            0 => u64::MAX,
+            maximum => maximum.saturating_sub(engine.usage().1),
+        });
+        let most = before.saturating_add(bytes.saturating_mul(MOST_STEPS).min(room));
+        let enough = |file: &StoreFile| {
+            let gain = self.shell.with(|engine, gate| engine.gain(gate, Some(store), &extents(file)));
+            file.size >= most || gain >= bytes / 2
+        };
+        self.grow_until(&allocator, store, before, bytes, enough).map(Some)
     }
 
-    /// Tells the engine that the content of new clusters is gone: what an older snapshot needs of it is saved first.
-    /// Under a mount the file system's own zeroing did that.
-    pub(super) fn vacate(&self, allocator: &Allocator<'_>, extents: &[Extent], from: u64) -> Result<()> {
-        if allocator.mounted || !self.storage.local {
-            return Ok(());
+    /// Grows a file in steps of `step` bytes, smaller ones where there is little room, until it is enough.
+    pub(super) fn grow_until(
+        &self,
+        allocator: &Allocator<'_>,
+        store: Guid,
+        mut size: u64,
+        mut step: u64,
+        enough: impl Fn(&StoreFile) -> bool,
+    ) -> Result<Vec<Extent>> {
+        let mut grown = None;
+        loop {
+            match self.storage.leaves_room(step).and_then(|()| Ok(allocator.grow(store, size.saturating_add(step))?)) {
+                Ok(file) => {
+                    size = file.size;
+                    if enough(&file) {
+                        return Ok(extents(&file));
+                    }
+                    grown = Some(extents(&file));
+                }
+                // Less than was wanted is better than nothing.
+                Err(_) if step / 2 >= SMALLEST_STEP => step = step / 2 / BLOCK_SIZE * BLOCK_SIZE,
+                Err(error) => return grown.ok_or(error),
+            }
         }
+    }
+
+    /// Tells the engine that the content of clusters is gone: what a snapshot needs of it is saved first.
+    pub(super) fn vacate(&self, extents: &[Extent]) -> Result<()> {
         let live = self.shell.live(Priority::Reserve);
         for extent in extents {
-            let skip = from.saturating_sub(extent.relative).min(extent.length);
-            if skip < extent.length {
-                live.trim(extent.volume + skip, extent.length - skip, false)?;
-            }
+            live.trim(extent.volume, extent.length, false)?;
         }
         Ok(())
     }

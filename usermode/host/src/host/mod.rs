@@ -28,7 +28,7 @@ use crate::fuse::{self, Session, Tree};
 use crate::image::{Access, Volume};
 use crate::nbd;
 use crate::shell::{News, Shell, now};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use engine::{Config, Priority};
 use expose::Exposed;
 use ondisk::FileTime;
@@ -84,6 +84,10 @@ impl Host {
             Some(spec) => Some(Arc::new(live.open_beside(spec, Access::ReadWrite)?)),
             None => None,
         };
+        if other.as_ref().is_some_and(|other| other.overlaps(&live)) {
+            let path = options.image.path.display();
+            bail!("{path}: --storage names the served volume itself; without --storage the diff area is on it");
+        }
         let name = options.name();
         let socket = control::runtime::socket(&name)?;
         let config = configuration(&live, other.as_deref(), &options);
@@ -119,9 +123,10 @@ impl Host {
 
     fn serve(host: Arc<Self>, socket: &std::path::Path) -> Result<Running> {
         host.adopt_stores()?;
-        let live: Arc<dyn BlockDevice> = host.shell.live(Priority::User);
-        host.tree.add(LIVE, Arc::clone(&live))?;
-        host.exports.add(nbd::Export::new(LIVE, "the live volume", live));
+        // A file system that is mounted on it may be the one through which store files are made.
+        host.tree.add(LIVE, host.shell.live(Priority::FileSystem))?;
+        let clients = if host.options.nbd_clients_are_raw { Priority::User } else { Priority::FileSystem };
+        host.exports.add(nbd::Export::new(LIVE, "the live volume", host.shell.live(clients)));
         host.exports.set_default(LIVE);
         host.expose_all();
 
@@ -239,6 +244,7 @@ fn configuration(live: &Volume, other: Option<&Volume>, options: &Options) -> Co
     let growth = (config.storage_size / 32).clamp(1 << 20, 32 << 20) / ondisk::BLOCK_SIZE * ondisk::BLOCK_SIZE;
     config.growth = growth;
     config.low_water = growth;
+    config.reserve = 4 << 20;
     config
 }
 

@@ -6,9 +6,9 @@ use super::{Host, lock};
 use crate::control::types::Context;
 use crate::control::{Code, Error};
 use crate::device::BlockDevice;
-use crate::ntfs::{self, FreeMapBuilder};
+use crate::ntfs::{self, FreeMapBuilder, StoreFile};
 use crate::shell::now;
-use engine::{NewSnapshot, Priority, RequestError};
+use engine::{Extent, NewSnapshot, Priority, RequestError};
 use ondisk::{BITS_PER_BITMAP_BLOCK, BLOCK_SIZE, Guid, StoreInfo, VolumeHeader, WideString, attributes};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use uuid::Uuid;
 /// How long writes in flight may take to end, for one attempt to hold all others.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 const HOLD_ATTEMPTS: u32 = 5;
+/// How long a change of store files may take to end before writes are held.
+const TURN_LIMIT: Duration = Duration::from_secs(30);
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 
 /// A snapshot set that is being made.
@@ -54,19 +56,23 @@ impl Host {
         }
         let (set, shadow) = (wanted.set.unwrap_or_else(random), random());
         let store = time_based();
-        let info = self.store_info(wanted, set, shadow)?;
         self.ensure_area()?;
 
         let allocator = self.allocator().map_err(|why| self.error(Code::Busy, format!("{why:#}")))?;
         let bytes = self.store_size(wanted.size);
-        let file = allocator.files.create(store.as_bytes(), bytes).map_err(|why| self.ntfs_error(why))?;
-        let runs = extents(&file);
-        let prepared =
-            self.vacate(&allocator, &runs, 0).map_err(|why| self.error(Code::Io, format!("{why:#}"))).and_then(|()| {
-                let snapshot = NewSnapshot { store, info, file_reference: file.file_reference, extents: runs };
-                self.shell.prepare(snapshot).map_err(|why| self.engine_error("preparing the snapshot", why))
-            });
-        if let Err(error) = prepared {
+        self.storage.leaves_room(bytes).map_err(|why| self.error(Code::NoSpace, format!("{why:#}")))?;
+        let file = allocator.create(store, bytes).map_err(|why| self.ntfs_error(why))?;
+        let mut runs = extents(&file);
+        let missing = bytes.saturating_sub(self.shell.with(|engine, gate| engine.gain(gate, None, &runs)));
+        if missing > bytes / 4 {
+            // Much of it lies where older snapshots still need what is there.
+            let enough = |file: &StoreFile| {
+                let usable = self.shell.with(|engine, gate| engine.gain(gate, None, &extents(file)));
+                usable >= bytes / 4 * 3 || file.size >= bytes.saturating_mul(2)
+            };
+            runs = self.grow_until(&allocator, store, file.size, missing, enough).unwrap_or(runs);
+        }
+        if let Err(error) = self.prepare_store(wanted, (set, shadow), store, (file.file_reference, &runs)) {
             // What the engine had taken over it gives back itself.
             let _ = allocator.files.delete(store.as_bytes());
             return Err(error);
@@ -74,6 +80,28 @@ impl Host {
         *open =
             Some(OpenSet { set, store, stage: Stage::Prepared, held_since: None, free: None, limit: Duration::ZERO });
         Ok((set, shadow))
+    }
+
+    /// Writes the structures of a store into its file.
+    fn prepare_store(
+        &self,
+        wanted: &Wanted,
+        (set, shadow): (Guid, Guid),
+        store: Guid,
+        (file_reference, runs): (u64, &[Extent]),
+    ) -> Result<(), Error> {
+        let prepare = || {
+            let info = self.store_info(wanted, set, shadow)?;
+            let snapshot = NewSnapshot { store, info, file_reference, extents: runs.to_vec() };
+            Ok(self.shell.prepare(snapshot))
+        };
+        let mut prepared = prepare()?;
+        if prepared == Err(RequestError::StoreTooSmall) && self.storage.local {
+            // It lies where another file was whose content older snapshots still need: that is saved first.
+            self.vacate(runs).map_err(|why| self.error(Code::Io, format!("{why:#}")))?;
+            prepared = prepare()?;
+        }
+        prepared.map_err(|why| self.engine_error("preparing the snapshot", why))
     }
 
     /// Flushes what a mount has, then lets no write pass for `limit` at the most.
@@ -101,7 +129,9 @@ impl Host {
 
     /// Holds writes between two changes of store files.
     fn try_hold(&self, open: &mut OpenSet, limit: Duration) -> Result<Result<(), RequestError>, Error> {
-        let _turn = lock(&self.storage.turn);
+        let Some(_turn) = self.storage.turn_within(TURN_LIMIT) else {
+            return Err(self.error(Code::Busy, "a store file is being made, grown or deleted for too long"));
+        };
         let device = self.shell.live(Priority::User);
         if self.storage.local || ntfs::is_ntfs(&*device).unwrap_or(false) {
             let builder = FreeMapBuilder::prepare(&*device).map_err(|why| self.ntfs_error(why))?;

@@ -6,15 +6,15 @@ use super::{Host, lock};
 use crate::device::BlockDevice;
 use crate::fuse::{self, Session, Tree};
 use crate::image::Volume;
-use crate::ntfs::{self, DiffAreaFile, NtfsStore, StoreAllocator, StoreFile, list_diff_area_files};
+use crate::ntfs::{self, DiffAreaFile, Filling, NtfsStore, StoreAllocator, StoreFile, list_diff_area_files};
 use crate::shell::Shell;
 use anyhow::{Context as _, Result, bail};
 use engine::{Extent, Priority};
 use ondisk::Guid;
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
 /// Names of the two volumes in the private mount.
 const VOLUME: &str = "volume";
@@ -41,11 +41,31 @@ pub(super) struct Storage {
 /// An allocator, and what keeps others away while it is used.
 pub(super) struct Allocator<'a> {
     pub(super) files: Arc<dyn StoreAllocator>,
-    /// Files are made through somebody's mount: writes pass the engine as that mount's own.
-    pub(super) mounted: bool,
+    /// Files are made through somebody's mount, whose writes pass the engine: clusters are reserved with this.
+    filling: Option<Filling>,
+    shell: &'a Shell,
     _ours: Option<Ours<'a>>,
     /// Given up last.
     _turn: MutexGuard<'a, ()>,
+}
+
+impl Allocator<'_> {
+    /// As [`StoreAllocator::create`].
+    pub(super) fn create(&self, store: Guid, bytes: u64) -> ntfs::Result<StoreFile> {
+        self.shielded(|| self.files.create(store.as_bytes(), bytes))
+    }
+
+    /// As [`StoreAllocator::grow`], to `bytes` in all.
+    pub(super) fn grow(&self, store: Guid, bytes: u64) -> ntfs::Result<StoreFile> {
+        self.shielded(|| self.files.grow(store.as_bytes(), bytes))
+    }
+
+    fn shielded<T>(&self, what: impl FnOnce() -> T) -> T {
+        self.shell.shield(self.filling);
+        let result = what();
+        self.shell.shield(None);
+        result
+    }
 }
 
 /// How often somebody looks whether a hold is over.
@@ -69,6 +89,17 @@ impl Storage {
         self.device.size()
     }
 
+    /// Whether `bytes` more for a store leave users a thirty-second of the volume: a snapshot must not be what fills
+    /// it up.
+    pub(super) fn leaves_room(&self, bytes: u64) -> Result<()> {
+        let (_, free) = ntfs::free_clusters(&*self.device)?;
+        let keep = self.device.size() / 32;
+        if free >= bytes.saturating_add(keep) {
+            return Ok(());
+        }
+        bail!("{bytes} bytes more would leave less than {keep} of {free} free bytes on the volume")
+    }
+
     /// A volume as a file for ntfs-3g and its tools.
     fn private_path(&self, name: &str) -> Result<PathBuf> {
         let mut private = lock(&self.private);
@@ -84,6 +115,19 @@ impl Storage {
             *private = Some(session);
         }
         Ok(self.folder.join(name))
+    }
+
+    /// The turn, if it is free within `limit`.
+    pub(super) fn turn_within(&self, limit: Duration) -> Option<MutexGuard<'_, ()>> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.turn.try_lock() {
+                Ok(turn) => return Some(turn),
+                Err(TryLockError::Poisoned(poison)) => return Some(poison.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() >= end => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(HOLD_POLL),
+            }
+        }
     }
 
     /// Ends the private mount.
@@ -102,7 +146,7 @@ impl Host {
             let turn = self.take_turn();
             let path = self.storage.private_path(STORAGE)?;
             let files = NtfsStore::unmounted(Arc::clone(&self.storage.device), path)?;
-            return Ok(Allocator { files: Arc::new(files), mounted: false, _ours: None, _turn: turn });
+            return Ok(self.with_files(files, None, None, turn));
         }
         self.live_allocator()
     }
@@ -131,8 +175,9 @@ impl Host {
         let turn = self.take_turn();
         let mount_point = lock(&self.mount_point).clone();
         if let Some(mount_point) = mount_point {
-            let files = NtfsStore::mounted(Arc::clone(&storage.live), mount_point)?.shielded();
-            return Ok(Allocator { files: Arc::new(files), mounted: true, _ours: None, _turn: turn });
+            let filling = *super::snapshots::random().as_bytes();
+            let files = NtfsStore::mounted(Arc::clone(&storage.live), mount_point)?.shielded(filling);
+            return Ok(self.with_files(files, Some(filling), None, turn));
         }
         let clients = self.exports_of_live();
         if clients > 0 && !self.options.nbd_clients_are_raw {
@@ -150,7 +195,17 @@ impl Host {
         }
         let path = storage.private_path(VOLUME)?;
         let files = NtfsStore::unmounted(Arc::clone(&storage.live), path)?;
-        Ok(Allocator { files: Arc::new(files), mounted: false, _ours: ours, _turn: turn })
+        Ok(self.with_files(files, None, ours, turn))
+    }
+
+    fn with_files<'a>(
+        &'a self,
+        files: NtfsStore,
+        filling: Option<Filling>,
+        ours: Option<Ours<'a>>,
+        turn: MutexGuard<'a, ()>,
+    ) -> Allocator<'a> {
+        Allocator { files: Arc::new(files), filling, shell: &self.shell, _ours: ours, _turn: turn }
     }
 
     fn exports_of_live(&self) -> usize {
@@ -177,7 +232,8 @@ impl Host {
                 orphans.push(guid);
             }
         }
-        if !orphans.is_empty() {
+        // Without a header that names a catalog nobody knows whose the files are: it may only be damaged.
+        if !orphans.is_empty() && self.shell.with(|engine, _| engine.has_area()) {
             self.delete_orphans(&orphans);
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::{ImageError, container, lock};
 use rustix::fs::{ioctl_blksszget, statfs};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,6 +62,20 @@ impl Image {
         };
         let identity = if kind.is_block_device() { (0, metadata.rdev()) } else { (metadata.dev(), metadata.ino()) };
         Ok(Arc::new(Self { file, path: path.to_owned(), size, access, device_sector, identity }))
+    }
+
+    /// Opens the same file or device once more, under the lock of this one, which must live as long. The system reports
+    /// that written data was lost once to each open file: whoever must not miss that has one of his own.
+    ///
+    /// # Errors
+    /// Not openable any more.
+    pub fn again(&self) -> Result<Arc<Self>, ImageError> {
+        // By descriptor: the path may name something else by now.
+        let same = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        let opened = OpenOptions::new().read(true).write(!self.read_only()).open(same);
+        let file = opened.map_err(|source| ImageError::Io { path: self.path.clone(), doing: "open again", source })?;
+        let Self { size, access, device_sector, identity, .. } = *self;
+        Ok(Arc::new(Self { file, path: self.path.clone(), size, access, device_sector, identity }))
     }
 
     /// The path it was opened by.

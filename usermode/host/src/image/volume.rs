@@ -60,6 +60,14 @@ impl Volume {
         Ok(Self { image: Arc::clone(image), offset: place.offset, size: place.size, ntfs: place.ntfs })
     }
 
+    /// The same volume through an image opened [again](Image::again).
+    ///
+    /// # Errors
+    /// See [`ImageError`].
+    pub fn again(&self) -> Result<Self, ImageError> {
+        Ok(Self { image: self.image.again()?, ..*self })
+    }
+
     /// The image that it lies in.
     pub fn image(&self) -> &Arc<Image> {
         &self.image

@@ -35,5 +35,5 @@ pub use extent::{BLOCK_SIZE, Extent, usable_blocks};
 pub use file::{FileInfo, FileKey, Stream};
 pub use free_map::{BlockBitmap, FreeMapBuilder, free_clusters, free_map};
 pub use index::find;
-pub use store::{NtfsStore, StoreAllocator, StoreFile};
+pub use store::{Filling, NtfsStore, StoreAllocator, StoreFile};
 pub use volume::{Volume, file_info};

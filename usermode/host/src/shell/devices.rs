@@ -56,7 +56,7 @@ impl LiveDevice {
         } else {
             parts.push(range);
         }
-        if self.inner.shield.load(Ordering::SeqCst) {
+        if self.inner.shielding.load(Ordering::SeqCst) {
             return parts.into_iter().flat_map(|part| self.unshielded(part)).collect();
         }
         parts
@@ -95,6 +95,9 @@ impl BlockDevice for LiveDevice {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64, fua: bool) -> io::Result<()> {
+        if self.inner.reserves(buf) {
+            return Ok(());
+        }
         self.change(offset, buf.len() as u64, |part| {
             let from = usize::try_from(part.start - offset).unwrap_or(usize::MAX);
             let to = usize::try_from(part.end - offset).unwrap_or(usize::MAX);

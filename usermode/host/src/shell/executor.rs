@@ -132,8 +132,8 @@ impl Inner {
 
     pub(super) fn device(&self, target: Target) -> &Volume {
         match target {
-            Target::Live => &self.live,
-            Target::Storage => &self.storage,
+            Target::Live => &self.own_live,
+            Target::Storage => &self.own_storage,
         }
     }
 }

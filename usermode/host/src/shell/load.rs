@@ -2,7 +2,7 @@
 //! Drives the engine's loader over real devices.
 
 use crate::device::BlockDevice;
-use crate::image::Volume;
+use crate::image::{ImageError, Volume};
 use engine::{Config, Engine, Gate, LoadError, Loader, Target};
 use std::io;
 
@@ -15,6 +15,9 @@ pub enum LoadFailed {
     /// Reading failed.
     #[error("reading shadow copy metadata: {0}")]
     Io(io::Error),
+    /// The image could not be opened for the engine's own writes.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// No thread could be started.
     #[error("starting a thread: {0}")]
     Thread(io::Error),
@@ -30,6 +33,7 @@ fn explain(error: &LoadError) -> String {
             format!("the storage volume is {{{found}}}, but the diff area is on {{{wanted}}}")
         }
         LoadError::NoStore(guid) => format!("catalog: snapshot {guid} has no entry for its store"),
+        LoadError::UnknownEntry(kind, at) => format!("catalog: the entry at {at:#x} is of the unknown type {kind}"),
         LoadError::Twice(guid) => format!("catalog: store {guid} is named twice"),
         LoadError::NoMemory => "not enough memory for the index of saved blocks".into(),
         LoadError::IndexLimit => "more saved blocks than the index may hold".into(),

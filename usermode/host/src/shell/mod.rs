@@ -31,6 +31,7 @@ pub use offline::{Offline, OfflineSnapshot};
 
 use crate::device::BlockDevice;
 use crate::image::Volume;
+use crate::ntfs::Filling;
 use engine::{
     Command, Config, Decision, Engine, Event, Extent, Gate, NewSnapshot, Priority, RequestError, Token, WriteId,
 };
@@ -73,11 +74,17 @@ pub(crate) struct Inner {
     files: executor::Queue<FileTask>,
     live: Arc<Volume>,
     storage: Arc<Volume>,
+    /// What the engine writes through: a flush of users' that fails must not take the news from the engine's own.
+    own_live: Arc<Volume>,
+    own_storage: Arc<Volume>,
     next_write: AtomicU64,
     /// There is a volume header that users' writes must leave alone.
     has_header: AtomicBool,
-    /// Writes into the diff area's own blocks are dropped: the file system is zeroing a store file that it extends.
-    shield: AtomicBool,
+    /// Writes into the diff area's own blocks are dropped, and such that consist of this alone: the file system is
+    /// making or extending a store file.
+    shield: Mutex<Option<Filling>>,
+    /// There is one: asked at every write.
+    shielding: AtomicBool,
     copied: AtomicU64,
     stop: AtomicBool,
 }
@@ -111,6 +118,11 @@ impl Shell {
     pub fn start(live: Arc<Volume>, storage: Option<Arc<Volume>>, config: Config) -> Result<Self, LoadFailed> {
         let (engine, gate) = load(&live, storage.as_deref(), config)?;
         let has_header = engine.header().is_some();
+        let own_live = Arc::new(live.again()?);
+        let own_storage = match &storage {
+            Some(storage) => Arc::new(storage.again()?),
+            None => Arc::clone(&own_live),
+        };
         let inner = Arc::new(Inner {
             gate,
             state: Mutex::new(State {
@@ -126,9 +138,12 @@ impl Shell {
             files: executor::Queue::new(),
             storage: storage.unwrap_or_else(|| Arc::clone(&live)),
             live,
+            own_live,
+            own_storage,
             next_write: AtomicU64::new(1),
             has_header: AtomicBool::new(has_header),
-            shield: AtomicBool::new(false),
+            shield: Mutex::new(None),
+            shielding: AtomicBool::new(false),
             copied: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
@@ -244,9 +259,11 @@ impl Shell {
         self.inner.lock().hold_until.is_some()
     }
 
-    /// Drops users' writes to the diff area's own blocks while a store file is extended through the file system.
-    pub fn shield(&self, on: bool) {
-        self.inner.shield.store(on, Ordering::SeqCst);
+    /// Drops writes to the diff area's own blocks, and writes that consist of `filling` alone, while a store file is
+    /// made or extended through the file system; `None` ends that.
+    pub fn shield(&self, filling: Option<Filling>) {
+        *self.inner.shield.lock().unwrap_or_else(|poison| poison.into_inner()) = filling;
+        self.inner.shielding.store(filling.is_some(), Ordering::SeqCst);
     }
 
     /// 16 KiB blocks copied into stores since the start.
@@ -395,6 +412,15 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         // The engine's own state is consistent between its calls, whatever a thread of ours did.
         self.state.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Whether a write only reserves clusters of a store file that is being made.
+    fn reserves(&self, bytes: &[u8]) -> bool {
+        if !self.shielding.load(Ordering::SeqCst) {
+            return false;
+        }
+        let filling = *self.shield.lock().unwrap_or_else(|poison| poison.into_inner());
+        filling.is_some_and(|filling| bytes.chunks(filling.len()).all(|part| *part == filling))
     }
 
     /// Lets a write in, waiting as long as it takes.

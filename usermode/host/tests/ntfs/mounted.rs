@@ -128,7 +128,7 @@ fn a_store_without_valid_data_is_not_overwritten() {
     let cut = store.truncate(&FIRST, 1 << 20).unwrap();
     assert_content(&volume, &cut, 4, u64::MAX);
     // With a device that drops such writes it is allowed; this one does not, and shows what would have happened.
-    let grown = store.shielded().grow(&FIRST, 4 << 20).unwrap();
+    let grown = store.shielded([0; 16]).grow(&FIRST, 4 << 20).unwrap();
     assert_eq!((grown.size, grown.extents[0].volume_offset), (4 << 20, made.extents[0].volume_offset));
     assert_eq!(volume.read(cut.extents[0].volume_offset, 512), [0; 512]);
 }

@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::Filling;
+use super::mounted::write_filling;
 use super::security::{Kind, protect};
 use crate::ntfs::diff_area::DIRECTORY;
 use crate::ntfs::error::{Error, Result};
@@ -56,6 +58,20 @@ impl Directory {
         })?;
         let done = protect(&file, Kind::File).and_then(|()| file.sync_all());
         done.map_err(file_error("cannot protect", &path))
+    }
+
+    /// Makes a file of `bytes` without protecting it or waiting until it is durable: one that may be thrown away at once.
+    pub(super) fn scatter(&self, name: &str, bytes: u64, filling: Filling) -> Result<()> {
+        let path = self.file(name);
+        let made = OpenOptions::new().write(true).create_new(true).open(&path);
+        made.and_then(|file| write_filling(&file, 0, bytes, filling)).map_err(file_error("cannot make", &path))
+    }
+
+    /// Gives a file the protection of a store.
+    pub(super) fn protect(&self, name: &str) -> Result<()> {
+        let path = self.file(name);
+        let file = File::open(&path).map_err(file_error("cannot open", &path))?;
+        protect(&file, Kind::File).map_err(file_error("cannot protect", &path))
     }
 
     /// Cuts the file; ntfs-3g frees the clusters past the end and touches no other.

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::directory::{Directory, TEMPORARY};
-use super::placement::{is_placed, make_placed};
+use super::placement::{Effort, is_placed, make_placed};
 use super::private_mount::Allocated;
-use super::{MIN_STORE, StoreAllocator, StoreFile, mounted, private_mount, whole_blocks};
+use super::{Filling, MIN_STORE, StoreAllocator, StoreFile, mounted, private_mount, whole_blocks};
 use crate::device::BlockDevice;
 use crate::ntfs::boot::Geometry;
 use crate::ntfs::diff_area::{
@@ -34,7 +34,7 @@ pub struct NtfsStore {
 
 enum Backend {
     Private { volume: PathBuf },
-    Mounted { mount_point: PathBuf, shielded: bool },
+    Mounted { mount_point: PathBuf, shield: Option<Filling> },
 }
 
 /// The primitive operations, each checked on the device.
@@ -55,7 +55,7 @@ impl NtfsStore {
     /// of this device: [`Error::OtherVolume`] if not.
     pub fn mounted(device: Arc<dyn BlockDevice>, mount_point: PathBuf) -> Result<Self> {
         mounted::check_serial(&mount_point, &Geometry::read(&*device)?)?;
-        let store = Self::new(device, Backend::Mounted { mount_point: mount_point.clone(), shielded: false });
+        let store = Self::new(device, Backend::Mounted { mount_point: mount_point.clone(), shield: None });
         let probe = format!("{TEMPORARY}{}", uuid::Uuid::new_v4());
         let make = probe.clone();
         store.files.with_directory(move |directory| directory.create(&make))?;
@@ -67,12 +67,13 @@ impl NtfsStore {
         }
     }
 
-    /// States that the device drops writes which the file system makes to blocks of existing stores. A mounted volume
-    /// can then also grow stores that were made unmounted or by Windows: the zeros that ntfs-3g writes over their old
-    /// part ([`Error::GrowWouldZero`]) never arrive.
-    pub fn shielded(mut self) -> Self {
-        if let Backend::Mounted { shielded, .. } = &mut self.files.backend {
-            *shielded = true;
+    /// States that the device drops writes which the file system makes to blocks of existing stores, and those that
+    /// consist of `filling` alone. A mounted volume can then also grow stores that were made unmounted or by Windows:
+    /// the zeros that ntfs-3g writes over their old part ([`Error::GrowWouldZero`]) never arrive. And clusters keep what
+    /// they held when they are reserved: nothing needs to be saved for snapshots, in a store that is perhaps full.
+    pub fn shielded(mut self, filling: Filling) -> Self {
+        if let Backend::Mounted { shield, .. } = &mut self.files.backend {
+            *shield = Some(filling);
         }
         self
     }
@@ -96,9 +97,10 @@ impl NtfsStore {
     fn make(&self, guid: &Guid, bytes: u64) -> Result<StoreFile> {
         let name = store_file_name(guid);
         self.files.require_space(&name, bytes)?;
-        make_placed(&self.files, &name)?;
+        let effort = if *guid == VSS_IDENTIFIER { Effort::All } else { Effort::Some };
+        make_placed(&self.files, &name, effort)?;
         let made = if bytes > MIN_STORE {
-            self.files.allocate(&name, MIN_STORE, bytes)
+            self.files.reserve(&name, MIN_STORE, bytes)
         } else {
             self.files.observe(&name, |file| file.data.data_size == bytes)
         };
@@ -145,11 +147,11 @@ impl StoreAllocator for NtfsStore {
             return store_file(guid, &name, file);
         }
         let valid = file.data.initialized_size;
-        if valid < size && matches!(self.files.backend, Backend::Mounted { shielded: false, .. }) {
+        if valid < size && matches!(self.files.backend, Backend::Mounted { shield: None, .. }) {
             return Err(Error::GrowWouldZero { name, valid, size });
         }
         self.files.require_space(&name, bytes - file.data.allocated_size.min(bytes))?;
-        let grown = self.files.allocate(&name, size, bytes)?;
+        let grown = self.files.reserve(&name, size, bytes)?;
         require_same_start(&name, &file.data.extents, &grown.data.extents, file.data.allocated_size)?;
         store_file(guid, &name, grown)
     }
@@ -188,6 +190,14 @@ impl StoreAllocator for NtfsStore {
 }
 
 impl Files {
+    /// What reserves clusters, where files are made through somebody's mount.
+    pub(super) fn mounted_filling(&self) -> Option<Filling> {
+        match &self.backend {
+            Backend::Mounted { shield, .. } => Some(shield.unwrap_or_default()),
+            Backend::Private { .. } => None,
+        }
+    }
+
     pub(super) fn device(&self) -> &dyn BlockDevice {
         &*self.device
     }
@@ -209,10 +219,20 @@ impl Files {
     /// Allocates an existing file from `from` (its size) up to `to` bytes, and looks at the result on the device. After
     /// an error the file has its old size.
     pub(super) fn allocate(&self, name: &str, from: u64, to: u64) -> Result<FileInfo> {
+        self.allocate_with(name, from, to, Filling::default())
+    }
+
+    /// The same, and the clusters keep what they held where the device can see to that. Not for what fits into a file
+    /// record: there the filling would be content.
+    pub(super) fn reserve(&self, name: &str, from: u64, to: u64) -> Result<FileInfo> {
+        self.allocate_with(name, from, to, self.mounted_filling().unwrap_or_default())
+    }
+
+    fn allocate_with(&self, name: &str, from: u64, to: u64, filling: Filling) -> Result<FileInfo> {
         match &self.backend {
             Backend::Private { volume } => self.allocate_private(volume, name, from, to),
             Backend::Mounted { mount_point, .. } => {
-                mounted::allocate(mount_point, name, from, to).map_err(|error| self.with_free(error))?;
+                mounted::allocate(mount_point, name, from, to, filling).map_err(|error| self.with_free(error))?;
                 self.observe_size(name, to)
             }
         }

@@ -4,7 +4,7 @@
 //! | the volume is | made by | clusters reserved by |
 //! |---|---|---|
 //! | NTFS, mounted by nobody | ntfs-3g in a private mount, for as long as a call lasts | `ntfsfallocate`, initialized size 0 |
-//! | NTFS, mounted by ntfs-3g at a known place | that mount | writing zeros |
+//! | NTFS, mounted by ntfs-3g at a known place | that mount | writing zeros, or a filling that the device drops |
 //!
 //! After each change the file is looked up on the device below and must be there as asked: allocated in full, plain
 //! (not sparse, compressed or encrypted), with every run that it had before still in place.
@@ -13,6 +13,7 @@ mod command;
 mod directory;
 mod files;
 mod mounted;
+mod mounted_placement;
 mod placement;
 mod private_mount;
 mod security;
@@ -22,6 +23,9 @@ use super::error::Result;
 use super::extent::{BLOCK_SIZE, Extent};
 
 pub use files::NtfsStore;
+
+/// What clusters are reserved with on a mounted volume, repeated from the start of the range.
+pub type Filling = [u8; 16];
 
 /// A store (or the catalogue) as the engine uses it.
 #[derive(Debug, Clone, PartialEq, Eq)]

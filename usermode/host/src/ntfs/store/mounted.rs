@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The back end for a volume that somebody has mounted with ntfs-3g.
 //!
-//! A mounted ntfs-3g has no `fallocate` (EOPNOTSUPP); what reserves clusters there is writing zeros. It also fills
+//! A mounted ntfs-3g has no `fallocate` (EOPNOTSUPP); what reserves clusters there is writing. It also fills
 //! everything between a file's valid data and a write with zeros, so a file with less valid data than size (made
 //! unmounted, or by Windows) must not be appended to: that would overwrite the saved blocks.
 
@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::Filling;
 use super::command::with_limit;
 use super::directory::Directory;
 use crate::ntfs::boot::Geometry;
@@ -37,18 +38,18 @@ pub(super) fn with_directory<T: Send + 'static>(
     })
 }
 
-/// Allocates `from..to` of a file by writing zeros. After an error the file has its old size.
-pub(super) fn allocate(mount_point: &Path, name: &str, from: u64, to: u64) -> Result<()> {
+/// Allocates `from..to` of a file by writing `filling`. After an error the file has its old size.
+pub(super) fn allocate(mount_point: &Path, name: &str, from: u64, to: u64, filling: Filling) -> Result<()> {
     let (mount_point, name) = (mount_point.to_owned(), name.to_owned());
     let limit = LIMIT + Duration::from_secs(to.saturating_sub(from) / SLOWEST);
-    with_limit("writing zeros to reserve a store", limit, move || {
+    with_limit("writing to reserve a store", limit, move || {
         let path = Directory::open(&mount_point)?.file(&name);
         let failed = |source: io::Error| match source.kind() {
             ErrorKind::StorageFull => Error::NoSpace { what: name.clone(), needed: to.saturating_sub(from), free: 0 },
             _ => Error::File { what: "cannot reserve", path: path.clone(), source },
         };
         let file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
-        let written = write_zeros(&file, from, to).and_then(|()| file.sync_all());
+        let written = write_filling(&file, from, to, filling).and_then(|()| file.sync_all());
         if written.is_err() {
             // The error that counts is the one of writing.
             let _ = file.set_len(from);
@@ -57,12 +58,13 @@ pub(super) fn allocate(mount_point: &Path, name: &str, from: u64, to: u64) -> Re
     })
 }
 
-fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; CHUNK as usize];
+/// Writes `from..to` of a file with `filling`.
+pub(super) fn write_filling(file: &File, from: u64, to: u64, filling: Filling) -> io::Result<()> {
+    let bytes = filling.repeat(CHUNK as usize / filling.len());
     let mut at = from;
     while at < to {
         let count = (to - at).min(CHUNK);
-        file.write_all_at(&zeros[..count as usize], at)?;
+        file.write_all_at(&bytes[..count as usize], at)?;
         at += count;
     }
     Ok(())

@@ -7,16 +7,21 @@
 //! long as that is free, so the cut-off candidate itself is the filler; a mounted ntfs-3g goes on behind the last
 //! allocation, so there a separate filler is made just before the next candidate. Both are tried in turn.
 //!
+//! In a mounted volume its owner allocates, too, and nothing can be predicted: there many candidates are made at once.
+//!
 //! Where free space is in pieces below 64 KiB, candidates are kept to plug the holes, and a larger probe is searched
 //! for an aligned run inside it; cut off there, it leaves that run to the next candidate.
 
 use super::MIN_STORE;
 use super::directory::TEMPORARY;
 use super::files::Files;
+use super::mounted_placement::{ROUNDS, scatter};
 use crate::ntfs::error::{Error, Result};
 use crate::ntfs::extent::{BLOCK_SIZE, Extent};
 
 const ATTEMPTS: u32 = 24;
+/// A file below this may have no clusters: its content lies in its file record.
+const LARGEST_RECORD: u64 = 4096;
 const FIRST_PROBE: u64 = 1 << 20;
 /// A mounted back end writes every byte of a probe.
 const LARGEST_PROBE: u64 = 64 << 20;
@@ -32,6 +37,15 @@ struct Plan {
     probe: u64,
 }
 
+/// How much is done for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// Enough for a volume with room, whatever its owner does meanwhile.
+    Some,
+    /// Everything.
+    All,
+}
+
 /// Whether a file of these runs can start a store.
 pub(super) fn is_placed(extents: &[Extent]) -> bool {
     extents.first().is_some_and(|first| {
@@ -40,8 +54,8 @@ pub(super) fn is_placed(extents: &[Extent]) -> bool {
 }
 
 /// Makes `name` with [`MIN_STORE`] bytes, placed. Other temporary files are gone afterwards, also after an error.
-pub(super) fn make_placed(files: &Files, name: &str) -> Result<()> {
-    match search(files) {
+pub(super) fn make_placed(files: &Files, name: &str, effort: Effort) -> Result<()> {
+    match search(files, effort) {
         Ok(candidate) => {
             let name = name.to_owned();
             files.with_directory(move |directory| {
@@ -58,7 +72,17 @@ pub(super) fn make_placed(files: &Files, name: &str) -> Result<()> {
 }
 
 /// Tries until a candidate is placed; returns its temporary name.
-fn search(files: &Files) -> Result<String> {
+fn search(files: &Files, effort: Effort) -> Result<String> {
+    if let Some(filling) = files.mounted_filling() {
+        match scatter(files, filling)? {
+            Some(candidate) => return Ok(candidate),
+            // A search in earnest fills much of the volume for a moment, and its owner is at work there.
+            None if effort == Effort::Some => {
+                return Err(Error::Alignment { what: "store file".into(), attempts: ROUNDS });
+            }
+            None => {}
+        }
+    }
     let mut plan = Plan::default();
     let mut probe_size = FIRST_PROBE;
     for attempt in 0..ATTEMPTS {
@@ -97,7 +121,8 @@ fn next_plan(extents: &[Extent], candidate: &str, attempt: u32, probe: u64) -> P
     let whole = extents.first().filter(|first| first.length >= MIN_STORE);
     // A fragmented candidate stays and plugs the small holes.
     let Some(first) = whole else { return Plan { probe, ..Plan::default() } };
-    let filler = BLOCK_SIZE - first.volume_offset % BLOCK_SIZE;
+    let missing = BLOCK_SIZE - first.volume_offset % BLOCK_SIZE;
+    let filler = if missing < LARGEST_RECORD { missing + BLOCK_SIZE } else { missing };
     let separate = if attempt % 2 == 1 { filler } else { 0 };
     Plan { cuts: vec![(candidate.to_owned(), filler)], filler: separate, probe: 0 }
 }
@@ -112,7 +137,7 @@ fn probe(files: &Files, name: &str, bytes: u64) -> Result<Option<(String, u64)>>
     }
     let make = name.to_owned();
     files.with_directory(move |directory| directory.create(&make))?;
-    let file = files.allocate(name, 0, bytes)?;
+    let file = files.reserve(name, 0, bytes)?;
     let place = file.data.extents.iter().find_map(|run| {
         let start = run.volume_offset.checked_next_multiple_of(BLOCK_SIZE)?;
         (start.checked_add(MIN_STORE)? <= run.volume_end()).then_some(run.file_offset + (start - run.volume_offset))

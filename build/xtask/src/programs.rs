@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The three programs of this repository that the story is about.
+//! The programs of this repository, built and found.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -8,11 +8,20 @@ use serde::Deserialize;
 
 use crate::process;
 
+/// How they are compiled.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// As tests are.
+    Dev,
+    /// As for a user.
+    Release,
+}
+
 /// Where cargo put them.
-pub(super) struct Programs {
-    pub(super) vsshost: PathBuf,
-    pub(super) vssadmin: PathBuf,
-    pub(super) vsstool: PathBuf,
+pub(crate) struct Programs {
+    pub(crate) vsshost: PathBuf,
+    pub(crate) vssadmin: PathBuf,
+    pub(crate) vsstool: PathBuf,
 }
 
 /// The part of cargo's `compiler-artifact` message that is used here.
@@ -28,15 +37,20 @@ struct Target {
 }
 
 impl Programs {
-    /// Builds them.
-    pub(super) fn build() -> Result<Self> {
-        let mut command = process::cargo();
-        command.args(["build", "--quiet", "--bins", "--message-format=json-render-diagnostics"]);
-        for name in ["vsshost", "vssadmin", "vsstool"] {
-            command.args(["--package", name]);
+    /// What a person would type for [`Programs::build`].
+    pub(crate) const fn command(profile: Profile) -> &'static str {
+        match profile {
+            Profile::Dev => "cargo build --package vsshost --package vssadmin --package vsstool",
+            Profile::Release => "cargo build --release --package vsshost --package vssadmin --package vsstool",
         }
-        let shown = "cargo build --package vsshost --package vssadmin --package vsstool";
-        println!("   $ {shown}");
+    }
+
+    /// Builds them.
+    pub(crate) fn build(profile: Profile) -> Result<Self> {
+        let shown = Self::command(profile);
+        let mut command = process::cargo();
+        command.args(shown.split(' ').skip(1));
+        command.args(["--quiet", "--bins", "--message-format=json-render-diagnostics"]);
         let mut built = HashMap::new();
         for line in process::output(&mut command)?.lines() {
             let artifact: Artifact =
