@@ -2,8 +2,8 @@
 //! A full volume or disk costs snapshots, the oldest first, and never a write.
 
 use super::fixture::{
-    Host, MIB, Mount, Raw, STORE, Scratch, Taken, Verify, assert_consistent, can_run, make_volume, offline, raw_volume,
-    served, take, vsstool_check, wait_until,
+    Host, MIB, Mount, Raw, STORE, Scratch, Taken, Verify, assert_consistent, can_run, make_volume, offline, served,
+    take, vsstool_check, wait_until,
 };
 use super::snapshots::fill;
 use std::fs::{self, File};
