@@ -56,6 +56,7 @@ fn ask_and_forget<C: Call + Send + 'static>(host: &Host, call: C) {
 }
 
 #[test]
+#[ignore = "a killed host can leave its private ntfs-3g behind, which keeps the next one from making store files"]
 fn killed_while_snapshots_come_and_go() {
     if !can_run(&NEEDED) {
         return;
