@@ -307,6 +307,9 @@ impl Engine {
             }
         }
         self.give_extents(gate, at, &kept).ok()?;
+        // A snapshot was made since: what is left of the others and its own file may be more than is allowed.
+        self.pending.over = true;
+        self.pump(gate);
         Some(used)
     }
 

@@ -32,6 +32,6 @@ mod session;
 mod sparse;
 mod tree;
 
-pub use mountpoint::{MountError, clear_stale};
+pub use mountpoint::{MountError, clear_mounts_of, clear_stale};
 pub use session::{Options, Session, Unmounter, mount};
 pub use tree::{OpenFile, OpenGuard, OpenHook, Tree, TreeError};

@@ -132,6 +132,25 @@ pub fn clear_stale(path: &Path) -> Result<bool, MountError> {
     }
 }
 
+/// Removes mounts of files in `folder` by others: when nothing is served there, they lost their device with the server
+/// that died. Their mount points are removed, too, where they are empty.
+///
+/// # Errors
+/// The list of mounts cannot be read, or a mount cannot be removed.
+pub fn clear_mounts_of(folder: &Path) -> io::Result<()> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    for line in mounts.lines() {
+        let mut fields = line.split(' ').map(Path::new);
+        let (Some(source), Some(place)) = (fields.next(), fields.next()) else { continue };
+        if source.parent() == Some(folder) {
+            unmount_path(place, true)?;
+            // It was made for this mount alone; if it has anything else in it, it stays.
+            let _ = std::fs::remove_dir(place);
+        }
+    }
+    Ok(())
+}
+
 /// One particular mount, so that no other that came later at the same place is unmounted in its stead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mounted {

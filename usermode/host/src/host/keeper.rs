@@ -7,12 +7,12 @@
 
 use super::Host;
 use super::storage::{Allocator, extents};
-use crate::device::BlockDevice;
-use crate::ntfs::StoreFile;
+use crate::ntfs::{self, StoreFile};
 use crate::shell::FileTask;
 use anyhow::Result;
-use engine::{Extent, Priority};
+use engine::Extent;
 use ondisk::{BLOCK_SIZE, Guid};
+use std::ops::Range;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -63,45 +63,40 @@ impl Host {
         });
         let most = before.saturating_add(bytes.saturating_mul(MOST_STEPS).min(room));
         let enough = |file: &StoreFile| {
-            let gain = self.shell.with(|engine, gate| engine.gain(gate, Some(store), &extents(file)));
-            file.size >= most || gain >= bytes / 2
+            self.shell.with(|engine, gate| engine.gain(gate, Some(store), &extents(file))) >= bytes / 2
         };
-        self.grow_until(&allocator, store, before, bytes, enough).map(Some)
+        Ok(Some(self.grow_until(&allocator, store, before..most, bytes, enough)?))
     }
 
-    /// Grows a file in steps of `step` bytes, smaller ones where there is little room, until it is enough.
+    /// Grows a file within `sizes`, in steps of `step` bytes or smaller ones where there is little room, until it is
+    /// enough.
     pub(super) fn grow_until(
         &self,
         allocator: &Allocator<'_>,
         store: Guid,
-        mut size: u64,
+        sizes: Range<u64>,
         mut step: u64,
         enough: impl Fn(&StoreFile) -> bool,
-    ) -> Result<Vec<Extent>> {
+    ) -> ntfs::Result<Vec<Extent>> {
+        let mut size = sizes.start;
         let mut grown = None;
         loop {
-            match self.storage.leaves_room(step).and_then(|()| Ok(allocator.grow(store, size.saturating_add(step))?)) {
+            let next = size.saturating_add(step).min(sizes.end);
+            match self.storage.leaves_room(next.saturating_sub(size)).and_then(|()| allocator.grow(store, next)) {
                 Ok(file) => {
                     size = file.size;
-                    if enough(&file) {
+                    if size >= sizes.end || enough(&file) {
                         return Ok(extents(&file));
                     }
                     grown = Some(extents(&file));
                 }
                 // Less than was wanted is better than nothing.
-                Err(_) if step / 2 >= SMALLEST_STEP => step = step / 2 / BLOCK_SIZE * BLOCK_SIZE,
+                Err(ntfs::Error::NoSpace { .. }) if step / 2 >= SMALLEST_STEP => {
+                    step = step / 2 / BLOCK_SIZE * BLOCK_SIZE
+                }
                 Err(error) => return grown.ok_or(error),
             }
         }
-    }
-
-    /// Tells the engine that the content of clusters is gone: what a snapshot needs of it is saved first.
-    pub(super) fn vacate(&self, extents: &[Extent]) -> Result<()> {
-        let live = self.shell.live(Priority::Reserve);
-        for extent in extents {
-            live.trim(extent.volume, extent.length, false)?;
-        }
-        Ok(())
     }
 
     fn free(&self, store: Guid) -> Result<()> {

@@ -60,7 +60,7 @@ impl Host {
 
         let allocator = self.allocator().map_err(|why| self.error(Code::Busy, format!("{why:#}")))?;
         let bytes = self.store_size(wanted.size);
-        self.storage.leaves_room(bytes).map_err(|why| self.error(Code::NoSpace, format!("{why:#}")))?;
+        self.storage.leaves_room(bytes).map_err(|why| self.ntfs_error(why))?;
         let file = allocator.create(store, bytes).map_err(|why| self.ntfs_error(why))?;
         let mut runs = extents(&file);
         let missing = bytes.saturating_sub(self.shell.with(|engine, gate| engine.gain(gate, None, &runs)));
@@ -68,9 +68,10 @@ impl Host {
             // Much of it lies where older snapshots still need what is there.
             let enough = |file: &StoreFile| {
                 let usable = self.shell.with(|engine, gate| engine.gain(gate, None, &extents(file)));
-                usable >= bytes / 4 * 3 || file.size >= bytes.saturating_mul(2)
+                usable >= bytes / 4 * 3
             };
-            runs = self.grow_until(&allocator, store, file.size, missing, enough).unwrap_or(runs);
+            let sizes = file.size..bytes.saturating_mul(2);
+            runs = self.grow_until(&allocator, store, sizes, missing, enough).unwrap_or(runs);
         }
         if let Err(error) = self.prepare_store(wanted, (set, shadow), store, (file.file_reference, &runs)) {
             // What the engine had taken over it gives back itself.
@@ -98,10 +99,16 @@ impl Host {
         let mut prepared = prepare()?;
         if prepared == Err(RequestError::StoreTooSmall) && self.storage.local {
             // It lies where another file was whose content older snapshots still need: that is saved first.
-            self.vacate(runs).map_err(|why| self.error(Code::Io, format!("{why:#}")))?;
+            self.vacate(runs).map_err(|why| self.error(Code::Io, why.to_string()))?;
             prepared = prepare()?;
         }
         prepared.map_err(|why| self.engine_error("preparing the snapshot", why))
+    }
+
+    /// Tells the engine that the content of clusters is gone: what a snapshot needs of it is saved first.
+    fn vacate(&self, extents: &[Extent]) -> std::io::Result<()> {
+        let live = self.shell.live(Priority::Reserve);
+        extents.iter().try_for_each(|extent| live.trim(extent.volume, extent.length, false))
     }
 
     /// Flushes what a mount has, then lets no write pass for `limit` at the most.

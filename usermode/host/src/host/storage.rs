@@ -91,13 +91,13 @@ impl Storage {
 
     /// Whether `bytes` more for a store leave users a thirty-second of the volume: a snapshot must not be what fills
     /// it up.
-    pub(super) fn leaves_room(&self, bytes: u64) -> Result<()> {
+    pub(super) fn leaves_room(&self, bytes: u64) -> ntfs::Result<()> {
         let (_, free) = ntfs::free_clusters(&*self.device)?;
-        let keep = self.device.size() / 32;
-        if free >= bytes.saturating_add(keep) {
+        let needed = bytes.saturating_add(self.device.size() / 32);
+        if free >= needed {
             return Ok(());
         }
-        bail!("{bytes} bytes more would leave less than {keep} of {free} free bytes on the volume")
+        Err(ntfs::Error::NoSpace { what: "a store, beside what is kept free for users".into(), needed, free })
     }
 
     /// A volume as a file for ntfs-3g and its tools.
@@ -106,6 +106,7 @@ impl Storage {
         if private.is_none() {
             // At a fixed place, so that what a killed host left behind is found and removed.
             fuse::clear_stale(&self.folder)?;
+            fuse::clear_mounts_of(&self.folder).context("removing what a killed host left mounted")?;
             std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
             let tree = Tree::new();
             tree.add(VOLUME, Arc::clone(&self.live))?;

@@ -9,7 +9,7 @@
 //! | `holds` | held writes wait, and never longer than was said, whatever becomes of the coordinator |
 //! | `damage` | damage and misuse give one clear error and leave the image alone |
 //! | `redirected` | the diff area on another volume: the same promises, and nothing left there |
-//! | `full` | a full volume or disk costs snapshots, oldest first, and never a write |
+//! | `full` | a full diff area, volume or disk costs snapshots, oldest first, and never a write |
 //! | `crash` | a host killed at any moment loses no acknowledged write and no snapshot |
 //!
 //! Programs that are not installed are skipped, loudly. `VOLSNAP_CAMPAIGN=N` does N times the rounds,
